@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The record, format version 1 (kvd-format(5)). All integers are little-endian.
+ *
+ *   offset size
+ *        0    4  checksum: CRC-32 of bytes 4 .. end of value, started from the record's binding (record_bind)
+ *        4    1  type (enum record_type)
+ *        5    1  flags (enum record_flag)
+ *        6    1  codec of the value (0 raw; 1 zlib, 2 lz4, 3 zstd are reserved)
+ *        7    1  zero
+ *        8    4  key length, at most 65536
+ *       12    4  value length as stored, at most 512 MiB
+ *       16    8  position: where in the endless log the record was first written
+ *       24    4  synced distance: position minus the position known to be durable when this was written; all ones: no claim
+ *       28    2  namespace (the physical database)
+ *       30    2  zero
+ *       32    8  expiry, Unix time in ms; present only with RECORD_EXPIRES
+ *            key, value, then zeros up to record_size()
+ *
+ * A record is valid only at its own place: the binding is made of store id, segment number and offset, so that neither
+ * a recycled block nor a swapped file can pass for it. Bits and bytes not named are zero; a reader refuses others.
+ * A transaction is a run of records in one segment, the last of which carries RECORD_COMMIT.
+ */
+#ifndef STORE_RECORD_H
+#define STORE_RECORD_H
+
+#include <stdint.h>
+#include "base/slice.h"
+
+enum record_type { RECORD_PUT = 1, RECORD_DELETE = 2, RECORD_FLUSH = 3, RECORD_SWAP = 4 };
+enum record_flag { RECORD_COMMIT = 1, RECORD_EXPIRES = 2 };
+
+#define RECORD_HEADER 32
+#define RECORD_ALIGN 8
+#define RECORD_NO_CLAIM UINT32_MAX
+#define RECORD_NEVER INT64_MAX /* no expiry */
+
+struct record {
+	enum record_type type;
+	unsigned flags;
+	unsigned codec;
+	unsigned ns;
+	uint64_t position;
+	uint32_t distance;
+	int64_t expire_wall_ms; /* RECORD_NEVER: none */
+	struct slice key, value;
+};
+
+/* Bytes a record takes on disk. From 8 KiB on it is rounded up to 32 steps an octave, so that eleven bits name it exactly. */
+uint64_t record_size(size_t key_len, size_t value_len, bool expires);
+
+/* The size as an 11-bit class and back; exact for every result of record_size. */
+unsigned record_class(uint64_t size);
+uint64_t record_class_size(unsigned class);
+
+/* The seed of a segment, and the checksum's start value of a record at an offset in it. */
+uint32_t record_segment_seed(uint64_t store_id, uint64_t segment);
+uint32_t record_bind(uint32_t segment_seed, uint64_t offset);
+
+/* Writes the whole record, padding included: record_size() bytes. */
+void record_encode(char *out, const struct record *r, uint32_t bind);
+
+/* Positive conditions of record_decode. */
+enum { RECORD_SHORT = 1, RECORD_BAD = 2 };
+
+/*
+ * Reads the record at data, of which `len` bytes are there. 0: *ret borrows from data, *ret_size is its size on disk. RECORD_SHORT: the
+ * header is plausible but *ret_size bytes are needed. RECORD_BAD: no record here.
+ */
+int record_decode(const char *data, size_t len, uint32_t bind, struct record *ret, uint64_t *ret_size);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The segment file NNNNNNNNNN.seg: a header, then records. Header, 64 bytes, little-endian:
+ *
+ *   offset size
+ *        0    8  "KVDSEG\r\n"
+ *        8    4  format version, 1
+ *       12    4  header size, 64
+ *       16    8  store id
+ *       24    8  segment number, the one in the file's name
+ *       32    8  position of the first record
+ *       40    8  time of creation, Unix ms
+ *       48   12  zero
+ *       60    4  CRC-32 of bytes 0 .. 59
+ *
+ * Only the last segment of the catalog grows. It is pre-written with zeros in steps ahead of its records, so that a sync
+ * finds its blocks allocated and need not wait for the file system's journal.
+ */
+#ifndef STORE_SEGMENT_H
+#define STORE_SEGMENT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/error.h"
+#include "base/io.h"
+
+#define SEGMENT_HEADER 64
+#define SEGMENT_VERSION 1
+#define SEGMENT_SIZE_MIN (UINT64_C(1) << 20)
+#define SEGMENT_SIZE_MAX (UINT64_C(16) << 30)
+#define SEGMENT_NAME_SIZE 32
+
+struct segment {
+	uint64_t number;
+	uint64_t first;      /* position of the first record; offset o holds position first - SEGMENT_HEADER + o */
+	uint64_t size;       /* bytes used, header included; of the active one: as the owner sees it */
+	_Atomic uint64_t live_bytes; /* of records that are the current version of their key */
+	uint32_t seed;       /* record_segment_seed */
+	unsigned slot;       /* index in the store's table, part of every locator */
+	bool sealed;
+	_Atomic int fd;      /* -1: not opened yet. Opened by the thread that first needs it. */
+};
+
+/* "0000000042.seg" */
+void segment_name(char out[SEGMENT_NAME_SIZE], uint64_t number);
+/* The number in a segment's file name, or 0. */
+uint64_t segment_name_number(const char *name);
+
+#define SEGMENT_RESERVE ((uint64_t)64 << 10) /* allocated bytes ahead of the records, for deletes on a full disk */
+
+#define SEGMENT_NEW_SUFFIX ".new" /* of a file that is being made */
+
+/*
+ * Makes the file with its header and SEGMENT_RESERVE zeros behind it, syncs it and only then gives it its name (the directory is not
+ * synced): whatever is called NNNNNNNNNN.seg was whole once. 0 or an error; *ret_fd is open for reading and writing.
+ */
+int segment_create(struct io *io, int dir, const struct segment *g, uint64_t store_id, int64_t now_wall_ms, int *ret_fd);
+
+/* Reads and checks the header against number and store id. -EUCLEAN: not that segment; -EPROTONOSUPPORT: a newer format. */
+int segment_check_header(struct io *io, int fd, uint64_t store_id, uint64_t number, uint64_t *ret_first, struct error *e);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#include "store/window.h"
+
+int window_at(struct window *w, uint64_t offset, size_t len, struct slice *ret)
+{
+	if (offset + len > w->limit)
+		len = offset < w->limit ? (size_t)(w->limit - offset) : 0;
+	if (offset < w->start || offset + len > w->start + w->data.len) {
+		size_t want = len > WINDOW ? len : WINDOW;
+		if (offset + want > w->limit)
+			want = (size_t)(w->limit - offset);
+		buf_reset(&w->data, want > WINDOW ? want : WINDOW);
+		int r = buf_reserve(&w->data, want + 1);
+		ssize_t n = r ? r : w->s->io->pread(w->s->io, w->fd, w->data.ptr, want, offset, 0);
+		if (n < 0)
+			return (int)n;
+		w->start = offset;
+		w->data.len = (size_t)n;
+	}
+	size_t there = (size_t)(w->start + w->data.len - offset);
+	*ret = slice(w->data.ptr + (offset - w->start), len < there ? len : there);
+	return 0;
+}
+
+int window_record(struct window *w, const struct segment *g, uint64_t offset, struct record *ret, uint64_t *ret_size)
+{
+	struct slice bytes;
+	size_t need = RECORD_HEADER;
+
+	for (;;) {
+		int r = window_at(w, offset, need, &bytes);
+		if (r)
+			return r;
+		r = record_decode(bytes.ptr, bytes.len, record_bind(g->seed, offset), ret, ret_size);
+		if (r != RECORD_SHORT) {
+			bool misplaced = r == 0 && ret->position != g->first - SEGMENT_HEADER + offset;
+			return misplaced ? RECORD_BAD : r;
+		}
+		/* A length is believed only as far as there is file. */
+		if (*ret_size > w->limit - offset || *ret_size <= need)
+			return RECORD_BAD;
+		need = *ret_size;
+	}
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A moving window over a segment file: recovery reads records through it without holding more than a few MiB (or one record) in memory.
+ */
+#ifndef STORE_WINDOW_H
+#define STORE_WINDOW_H
+
+#include "store/inner.h"
+
+#define WINDOW ((size_t)4 << 20) /* bytes read at a time */
+
+struct window {
+	struct store *s;
+	int fd;
+	uint64_t limit;  /* file bytes that may be read */
+	uint64_t start;  /* file offset of data.ptr[0] */
+	struct buf data;
+};
+
+/*
+ * Makes len bytes at offset readable; fewer only at the limit. 0 with the slice, valid until the next call, or an error. buf_free(&w->data)
+ * ends the window.
+ */
+int window_at(struct window *w, uint64_t offset, size_t len, struct slice *ret);
+
+/* The record at an offset, which must stand at its own position: 0, RECORD_BAD, or an error. */
+int window_record(struct window *w, const struct segment *g, uint64_t offset, struct record *ret, uint64_t *ret_size);
+
+#endif
