@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Commit: the stated writes become one run of records in the tail, one change of the keydir each, and a new position. Everything that can
+ * fail comes before the first byte is appended.
+ */
+#include "store/txn.h"
+
+#include <errno.h>
+
+/* What a write replaced, to be counted afterwards or put back when a later one of the same transaction finds no memory. */
+struct applied {
+	uint64_t where;
+	struct keydir_entry old;
+	bool had;
+	struct keydir *flushed;
+};
+
+static uint64_t op_size(const struct txn_op *op)
+{
+	switch (op->kind) {
+	case TXN_PUT:
+		return record_size(op->key.len, op->value.len, op->expire_ms != STORE_NO_EXPIRY);
+	case TXN_DELETE:
+		return record_size(op->key.len, 0, false);
+	case TXN_FLUSH:
+		return record_size(0, 0, false);
+	case TXN_SWAP:
+		return record_size(2, 0, false);
+	}
+	return 0;
+}
+
+static int apply_op(struct store *s, const struct txn_op *op, unsigned ns, struct applied *a)
+{
+	struct keydir_entry entry = { a->where, op->expire_ms };
+	struct keydir *fresh;
+	int r;
+
+	switch (op->kind) {
+	case TXN_PUT:
+		r = keydir_put(s->keydir[ns], op->key, entry, &a->old);
+		a->had = r == 0;
+		return r < 0 ? r : 0;
+	case TXN_DELETE:
+		a->had = keydir_delete(s->keydir[ns], op->key, &a->old) == 0;
+		return 0;
+	case TXN_FLUSH:
+		fresh = keydir_new();
+		if (!fresh)
+			return -ENOMEM;
+		a->flushed = s->keydir[ns];
+		s->keydir[ns] = fresh;
+		return 0;
+	case TXN_SWAP:
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static void undo_op(struct store *s, const struct txn_op *op, unsigned ns, const struct applied *a)
+{
+	struct keydir_entry gone;
+
+	if (op->kind == TXN_FLUSH) {
+		keydir_free(s->keydir[ns]);
+		s->keydir[ns] = a->flushed;
+	} else if (a->had) {
+		/* Usually the tree has just let go of as much room as this needs. */
+		if (keydir_put(s->keydir[ns], op->key, a->old, &gone) < 0)
+			store_lose_sight(s);
+	} else if (op->kind == TXN_PUT) {
+		keydir_delete(s->keydir[ns], op->key, &gone);
+	}
+}
+
+static int apply_all(struct txn *t, uint64_t offset, struct applied *applied)
+{
+	struct store *s = t->store;
+	int r = 0;
+
+	for (size_t i = 0; i < t->ops && r == 0; i++) {
+		uint64_t size = op_size(&t->op[i]);
+		applied[i] = (struct applied){ .where = locator_make(s->active->slot, offset, size) };
+		offset += size;
+		r = apply_op(s, &t->op[i], t->meta[i].ns, &applied[i]);
+		if (r == 0)
+			continue;
+		while (i-- > 0)
+			undo_op(s, &t->op[i], t->meta[i].ns, &applied[i]);
+		return r;
+	}
+	return r;
+}
+
+static void encode_op(struct txn *t, size_t i, char *out, uint64_t offset, uint64_t position, uint32_t distance)
+{
+	struct store *s = t->store;
+	const struct txn_op *op = &t->op[i];
+	char other[2];
+	struct record r = {
+		.type = (enum record_type)(RECORD_PUT + op->kind),
+		.flags = i + 1 == t->ops ? RECORD_COMMIT : 0,
+		.ns = op->kind == TXN_SWAP ? op->db : t->meta[i].ns,
+		.position = position,
+		.distance = distance,
+		.expire_wall_ms = RECORD_NEVER,
+		.key = op->key,
+		.value = op->kind == TXN_PUT ? op->value : slice(NULL, 0),
+	};
+	if (op->kind == TXN_PUT && op->expire_ms != STORE_NO_EXPIRY)
+		r.expire_wall_ms = store_to_wall(s, op->expire_ms);
+	if (op->kind == TXN_FLUSH)
+		r.key = slice(NULL, 0);
+	if (op->kind == TXN_SWAP) {
+		put_le16(other, (uint16_t)op->other);
+		r.key = slice(other, sizeof(other));
+	}
+	record_encode(out, &r, record_bind(s->active->seed, offset));
+}
+
+static void settle_op(struct txn *t, size_t i, const struct applied *a, uint64_t position, uint64_t end)
+{
+	struct store *s = t->store;
+	struct undo u = { .position = position, .flushed = a->flushed };
+
+	if (a->had) {
+		u.old = a->old;
+		store_count_dead(s, a->old.where);
+	}
+	rollback_add(s, u);
+	if (t->op[i].kind == TXN_PUT)
+		store_count_live(s, a->where);
+	if (t->op[i].kind == TXN_DELETE)
+		recent_add(&s->recent, t->meta[i].hash, end);
+	if (t->op[i].kind == TXN_FLUSH)
+		s->flushed_at[t->meta[i].ns] = end;
+}
+
+static bool deletes_only(const struct txn *t)
+{
+	for (size_t i = 0; i < t->ops; i++)
+		if (t->op[i].kind != TXN_DELETE && t->op[i].kind != TXN_FLUSH)
+			return false;
+	return true;
+}
+
+static int make_room(struct txn *t, uint64_t size, char **ret)
+{
+	struct store *s = t->store;
+	size_t deletes = 0;
+
+	for (size_t i = 0; i < t->ops; i++)
+		deletes += t->op[i].kind == TXN_DELETE;
+	if (rollback_reserve(s, t->ops) || (deletes && recent_reserve(&s->recent, deletes, store_releasable(s))))
+		return -ENOMEM;
+	if (store_health(s, NULL) && !(deletes_only(t) && store_is_full(s)))
+		return STORE_REFUSED;
+	/* On a full disk the reserve is where the segment is: no new one is begun. */
+	if (!store_is_full(s) && s->active->size + size > s->options.segment_size && s->active->size > SEGMENT_HEADER && !store_rotate(s))
+		return -ENOMEM;
+	*ret = tail_room(&s->tail, s->active, s->position, size);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static void settle_swaps(struct txn *t, uint64_t end)
+{
+	struct store *s = t->store;
+
+	for (unsigned db = 0; db < s->databases; db++) {
+		if (s->ns_of[db] != t->ns_of[db])
+			s->swapped_at[db] = end;
+		s->ns_of[db] = t->ns_of[db];
+	}
+}
+
+static int commit_ops(struct txn *t)
+{
+	struct store *s = t->store;
+	uint64_t size = 0, durable = store_durable(s), one = 0;
+	struct applied single, *applied = t->ops == 1 ? &single : txn_alloc(t, t->ops * sizeof(*applied));
+	char *out;
+
+	for (size_t i = 0; i < t->ops; i++)
+		size += op_size(&t->op[i]);
+	int r = size > STORE_MAX_TRANSACTION ? -E2BIG : applied ? make_room(t, size, &out) : -ENOMEM;
+	if (r == 0)
+		r = apply_all(t, s->active->size, applied);
+	if (r)
+		return r;
+	uint64_t offset = s->active->size, position = s->position, end = s->position + size;
+	uint32_t distance = position - durable < RECORD_NO_CLAIM ? (uint32_t)(position - durable) : RECORD_NO_CLAIM;
+	for (size_t i = 0; i < t->ops; i++, out += one, offset += one, position += one) {
+		one = op_size(&t->op[i]);
+		uint64_t back = (uint64_t)distance + (position - s->position);
+		encode_op(t, i, out, offset, position, back < RECORD_NO_CLAIM ? (uint32_t)back : RECORD_NO_CLAIM);
+		settle_op(t, i, &applied[i], position, end);
+	}
+	tail_advance(&s->tail, size);
+	s->active->size += size;
+	s->position = end;
+	s->commits++;
+	s->records += t->ops;
+	s->bytes_appended += size;
+	if (t->swaps)
+		settle_swaps(t, end);
+	return 0;
+}
+
+int txn_commit(struct txn *t, uint64_t *ret_position)
+{
+	struct store *s = t->store;
+	uint64_t seen = t->seen;
+	int r = 0;
+
+	if (t->ops) {
+		r = commit_ops(t);
+		seen = s->position;
+	}
+	txn_abort(t);
+	if (r == 0)
+		*ret_position = seen;
+	else if (r == -ENOMEM)
+		store_set_problem(s, "out of memory");
+	else if (r == -E2BIG)
+		store_set_problem(s, "the transaction is larger than %llu bytes", (unsigned long long)STORE_MAX_TRANSACTION);
+	return r;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Removing keys whose time has come. An expired key is absent for every reader at once; here it also gets its tombstone, so that neither a
+ * restart nor a step of the wall clock can bring it back, and its memory and space can be reclaimed.
+ */
+#include "store/txn.h"
+
+#include <stdlib.h>
+
+#define MAX_KEYS 1000 /* removed in one go: bounds the stall of other clients */
+
+struct found {
+	struct buf keys;
+	size_t end[MAX_KEYS]; /* of each key in `keys` */
+	size_t count;
+};
+
+static void collect(void *arg, struct slice key, struct keydir_entry entry)
+{
+	struct found *f = arg;
+
+	(void)entry;
+	if (f->count == MAX_KEYS)
+		return; /* the next round finds it again */
+	buf_append_slice(&f->keys, key);
+	if (!f->keys.failed)
+		f->end[f->count++] = f->keys.len;
+}
+
+static unsigned remove_found(struct store *s, unsigned ns, const struct found *f)
+{
+	struct txn *t = txn_begin(s, NULL);
+	uint64_t position;
+	size_t start = 0;
+
+	for (size_t i = 0; i < f->count; i++) {
+		if (txn_add_delete(t, 0, ns, slice(f->keys.ptr + start, f->end[i] - start))) {
+			txn_abort(t);
+			return 0;
+		}
+		start = f->end[i];
+	}
+	return f->count && txn_commit(t, &position) == 0 ? (unsigned)f->count : 0;
+}
+
+unsigned store_expire_some(struct store *s, unsigned pages)
+{
+	unsigned removed = 0;
+
+	if (store_health(s, NULL))
+		return 0;
+	struct found *f = calloc(1, sizeof(*f));
+	for (unsigned i = 0; f && i < STORE_MAX_DATABASES; i++) {
+		unsigned ns = (s->expire_ns + i) % STORE_MAX_DATABASES;
+		if (!s->keydir[ns] || keydir_expiring(s->keydir[ns]) == 0)
+			continue;
+		keydir_expired(s->keydir[ns], &s->expire_from[ns], store_now(s), pages, collect, f);
+		removed = remove_found(s, ns, f);
+		/* One database a call; the next call goes on with the next one. */
+		s->expire_ns = ns + 1;
+		break;
+	}
+	if (f)
+		buf_free(&f->keys);
+	free(f);
+	s->expired += removed;
+	return removed;
+}

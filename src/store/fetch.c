@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Cold records: reads that would wait for the disk are done by a pool of two threads. A request's reads are one store_fetch; it is complete
+ * when all have come back, and keeps the bytes until its request is done.
+ */
+#include "store/inner.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FETCH_MAX ((uint64_t)1 << 30) /* bytes of records one request may hold */
+
+enum item_state { ITEM_LISTED, ITEM_RUNNING, ITEM_READY };
+
+struct fetch_item {
+	struct fetch_item *next_in_queue;
+	struct fetch_item *next; /* of the same fetch */
+	struct store_fetch *fetch;
+	struct segment *segment; /* of the record */
+	struct keydir *keydir;   /* or a keydir to free, then nothing else is set */
+	uint64_t where;
+	enum item_state state;
+	int error;
+	size_t len;
+	char *data;
+};
+
+struct store_fetch {
+	struct store *store;
+	void *token;
+	struct fetch_item *first, *last, *hint;
+	size_t running;
+	uint64_t bytes; /* of the records on the list */
+	bool dropped; /* freed by its owner while reads were running */
+};
+
+struct store_fetch *store_fetch_new(struct store *s, void *token)
+{
+	struct store_fetch *f = calloc(1, sizeof(*f));
+
+	if (f) {
+		f->store = s;
+		f->token = token;
+	}
+	return f;
+}
+
+void store_fetch_reset(struct store_fetch *f)
+{
+	while (f->first) {
+		struct fetch_item *item = f->first;
+		f->first = item->next;
+		free(item->data);
+		free(item);
+	}
+	f->last = f->hint = NULL;
+	f->bytes = 0;
+}
+
+struct store_fetch *store_fetch_free(struct store_fetch *f)
+{
+	if (!f)
+		return NULL;
+	if (f->running) {
+		f->dropped = true; /* the last read to come back frees it */
+		return NULL;
+	}
+	store_fetch_reset(f);
+	free(f);
+	return NULL;
+}
+
+int fetch_add(struct store_fetch *f, uint64_t where)
+{
+	uint64_t size = locator_size(where);
+
+	if (size > FETCH_MAX - f->bytes) {
+		store_set_problem(f->store, "the records of the request are larger than %llu bytes", (unsigned long long)FETCH_MAX);
+		return -E2BIG;
+	}
+	struct fetch_item *item = calloc(1, sizeof(*item));
+	if (!item)
+		return -ENOMEM;
+	f->bytes += size;
+	item->fetch = f;
+	item->where = where;
+	item->segment = f->store->slot[locator_slot(where)];
+	if (f->last)
+		f->last->next = item;
+	else
+		f->first = item;
+	f->last = item;
+	return 0;
+}
+
+int fetch_find(struct store_fetch *f, uint64_t where, struct slice *ret)
+{
+	/* Keys are usually asked for in the order they were listed. */
+	struct fetch_item *start = f->hint ? f->hint : f->first, *item = start;
+
+	for (; item && item->where != where; item = item->next)
+		;
+	if (!item)
+		for (item = f->first; item != start && item->where != where; item = item->next)
+			;
+	if (!item || item->where != where)
+		return STORE_ABSENT;
+	f->hint = item->next;
+	if (item->state != ITEM_READY)
+		return STORE_PENDING;
+	if (item->error)
+		return item->error;
+	*ret = slice(item->data, item->len);
+	return 0;
+}
+
+static void read_item(struct store *s, struct fetch_item *item)
+{
+	size_t size = locator_size(item->where);
+	int fd = store_segment_fd(s, item->segment);
+	ssize_t n = fd;
+
+	item->data = malloc(size);
+	if (!item->data)
+		n = -ENOMEM;
+	else if (fd >= 0)
+		n = s->io->pread(s->io, fd, item->data, size, locator_offset(item->where), 0);
+	if (n < 0)
+		item->error = (int)n;
+	else
+		item->len = (size_t)n;
+}
+
+/* The records it led to are nobody's current version any more. */
+static void free_keydir(struct store *s, struct keydir *k)
+{
+	struct keydir_cursor *c = keydir_cursor_new(k);
+
+	if (c && keydir_seek(c, slice(NULL, 0), 0) == 0)
+		do
+			store_count_dead(s, keydir_cursor_entry(c).where);
+		while (keydir_next(c) == 0);
+	keydir_cursor_free(c);
+	keydir_free(k);
+}
+
+static void *run(void *arg)
+{
+	struct store *s = arg;
+	struct pool *p = &s->pool;
+
+	pthread_mutex_lock(&p->lock);
+	for (;;) {
+		while (!p->queue && !p->stop)
+			pthread_cond_wait(&p->work, &p->lock);
+		if (p->stop)
+			break;
+		struct fetch_item *item = p->queue;
+		p->queue = item->next_in_queue;
+		if (!p->queue)
+			p->queue_end = &p->queue;
+		pthread_mutex_unlock(&p->lock);
+		if (item->keydir)
+			free_keydir(s, item->keydir);
+		else
+			read_item(s, item);
+		pthread_mutex_lock(&p->lock);
+		item->next_in_queue = p->finished;
+		p->finished = item;
+		store_notify(s);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return NULL;
+}
+
+/* Under lock. Threads are started when there is first something to do. */
+static int enqueue(struct store *s, struct fetch_item *item)
+{
+	struct pool *p = &s->pool;
+
+	if (p->threads < 2 && pthread_create(&p->thread[p->threads], NULL, run, s) == 0)
+		p->threads++;
+	if (p->threads == 0)
+		return -EAGAIN;
+	item->next_in_queue = NULL;
+	*p->queue_end = item;
+	p->queue_end = &item->next_in_queue;
+	pthread_cond_signal(&p->work);
+	return 0;
+}
+
+int store_fetch_start(struct store_fetch *f)
+{
+	struct store *s = f->store;
+	int r = 0;
+
+	pthread_mutex_lock(&s->pool.lock);
+	for (struct fetch_item *item = f->first; item && r == 0; item = item->next) {
+		if (item->state != ITEM_LISTED)
+			continue;
+		r = enqueue(s, item);
+		if (r == 0) {
+			item->state = ITEM_RUNNING;
+			f->running++;
+			s->fetches++;
+		}
+	}
+	pthread_mutex_unlock(&s->pool.lock);
+	return f->running ? 0 : r;
+}
+
+static void finish_item(struct store *s, struct fetch_item *item)
+{
+	struct store_fetch *f = item->fetch;
+
+	if (!f) { /* it was a keydir */
+		free(item);
+		return;
+	}
+	item->state = ITEM_READY;
+	if (--f->running)
+		return;
+	if (f->dropped)
+		store_fetch_free(f);
+	else if (s->options.fetched)
+		s->options.fetched(s->options.arg, f->token);
+}
+
+void pool_poll(struct store *s)
+{
+	pthread_mutex_lock(&s->pool.lock);
+	struct fetch_item *item = s->pool.finished;
+	s->pool.finished = NULL;
+	pthread_mutex_unlock(&s->pool.lock);
+	while (item) {
+		struct fetch_item *next = item->next_in_queue;
+		finish_item(s, item);
+		item = next;
+	}
+}
+
+void pool_free_keydir(struct store *s, struct keydir *k)
+{
+	struct fetch_item *item = keydir_count(k) > 1000 ? calloc(1, sizeof(*item)) : NULL;
+	int r = -ENOMEM;
+
+	if (item) {
+		item->keydir = k;
+		pthread_mutex_lock(&s->pool.lock);
+		r = enqueue(s, item);
+		pthread_mutex_unlock(&s->pool.lock);
+	}
+	if (r) {
+		free(item);
+		free_keydir(s, k);
+	}
+}
+
+int pool_start(struct store *s)
+{
+	pthread_mutex_init(&s->pool.lock, NULL);
+	pthread_cond_init(&s->pool.work, NULL);
+	s->pool.queue_end = &s->pool.queue;
+	return 0;
+}
+
+void pool_stop(struct store *s)
+{
+	struct pool *p = &s->pool;
+
+	pthread_mutex_lock(&p->lock);
+	p->stop = true;
+	pthread_cond_broadcast(&p->work);
+	pthread_mutex_unlock(&p->lock);
+	for (unsigned i = 0; i < p->threads; i++)
+		pthread_join(p->thread[i], NULL);
+	/* What was still queued counts as finished; its owners are told nothing any more. */
+	s->options.fetched = NULL;
+	for (struct fetch_item *item = p->queue, *next; item; item = next) {
+		next = item->next_in_queue;
+		if (item->keydir)
+			free_keydir(s, item->keydir);
+		item->error = -ECANCELED;
+		finish_item(s, item);
+	}
+	p->queue = NULL;
+	pool_poll(s);
+	pthread_cond_destroy(&p->work);
+	pthread_mutex_destroy(&p->lock);
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The inner door of the store room: struct store and what its files share. Nobody outside src/store includes it.
+ *
+ * Who touches what: fields belong to the owner's thread unless said otherwise. `sync` is shared with the sync thread, `pool` with the fetch
+ * threads, each under its own lock or atomics. The segment table grows under `table_lock`; segments never move.
+ */
+#ifndef STORE_INNER_H
+#define STORE_INNER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include "base/buf.h"
+#include "base/hash.h"
+#include "store/cache.h"
+#include "store/catalog.h"
+#include "store/keydir.h"
+#include "store/locator.h"
+#include "store/recent.h"
+#include "store/record.h"
+#include "store/segment.h"
+#include "store/store.h"
+#include "store/tail.h"
+
+/* ---- sync.c: writes the tail out, syncs, publishes the durable position ---- */
+
+enum sync_state {
+	SYNC_RUNNING,
+	SYNC_FULL,   /* no space: puts are refused, deletes go to the allocated blocks ahead; space is looked for each second */
+	SYNC_FAILED, /* a write or sync failed: read-only until the store is opened anew (invariant I5) */
+};
+
+struct sync {
+	pthread_t thread;
+	bool started, running;   /* set up; the thread exists (from the first record on) */
+	pthread_mutex_t lock;
+	pthread_cond_t work;     /* something was submitted, or stop, or the rollback is done */
+	pthread_cond_t progress; /* durable has moved, or the state changed */
+	_Atomic uint64_t submitted, written, durable, barrier;
+	_Atomic uint64_t kept;   /* released while the policy was weaker than it is now: not taken back, never cut off */
+	_Atomic bool sleeping;   /* the thread waits for `work` */
+	_Atomic bool refused;    /* commits behind `written` can never be written: the owner must roll them back; the thread waits for that */
+	_Atomic int state;       /* enum sync_state */
+	_Atomic int durability;  /* enum store_durability */
+	_Atomic uint32_t interval_ms;
+	_Atomic uint64_t segment_size; /* as in the options, which are the owner's */
+	bool stop;               /* under lock */
+	int error;               /* under lock: what made it fail */
+	char problem[480];       /* under lock: the reason in words */
+	/* The sync thread's own; the owner sets them while the thread waits in `refused`. */
+	struct chunk *chunk;     /* the place in the tail */
+	struct segment *segment; /* the one being written */
+	int fd;
+	uint64_t allocated;      /* bytes of that file which need no new blocks */
+	uint64_t garbage_end;    /* bytes of a refused group may stand from the end of what is written up to here; 0: none */
+	uint64_t last_sync_ns;
+	_Atomic uint64_t syncs, sync_us_total, sync_us_max, sync_us_last;
+};
+
+int sync_start(struct store *s);
+/* Stops the thread after a last write and sync of everything. Returns the error that stopped it, or 0. */
+int sync_stop(struct store *s);
+void sync_wake(struct store *s);
+/* Makes the store read-only for a reason that is not the sync thread's. */
+void sync_fail(struct store *s, int error, const char *what);
+/* Writes the catalog from the segment table. Any thread, one at a time: the sync thread while it runs. */
+int sync_write_catalog(struct store *s, bool clean);
+
+/* ---- rollback.c: takes back commits that the disk refused ---- */
+
+/* What one write replaced; the rest (type, namespace, key) stands in its record, which is in the tail as long as this is needed. */
+struct undo {
+	uint64_t position;      /* of the record */
+	struct keydir_entry old; /* old.where 0: the key was new or absent */
+	struct keydir *flushed; /* of a flush: what the namespace held */
+};
+
+struct rollback {
+	struct undo *ring;
+	size_t head, count, cap;
+};
+
+/* Room for `more` entries: 0 or -ENOMEM. Lets go of entries that can no longer be refused. */
+int rollback_reserve(struct store *s, size_t more);
+void rollback_add(struct store *s, struct undo u);
+/* Undoes every commit behind what has been released and gives the sync thread its new end. While `refused` is set. */
+void rollback_run(struct store *s);
+void rollback_free(struct store *s);
+
+/* ---- fetch.c: reads that would wait for the disk, done by a small pool ---- */
+
+struct fetch_item;
+
+struct pool {
+	pthread_t thread[2];
+	unsigned threads;
+	pthread_mutex_t lock;
+	pthread_cond_t work;
+	struct fetch_item *queue, **queue_end; /* under lock */
+	struct fetch_item *finished;           /* under lock */
+	bool stop;                             /* under lock */
+};
+
+int pool_start(struct store *s);
+void pool_stop(struct store *s);
+/* Takes in finished reads; calls options.fetched for each store_fetch that is complete. */
+void pool_poll(struct store *s);
+/* Frees a keydir away from the owner's thread; frees it here when there is no memory to ask. */
+void pool_free_keydir(struct store *s, struct keydir *k);
+/* The finished record of this locator, when the fetch has it: 0 and the bytes, STORE_PENDING, STORE_ABSENT (not on its list) or an error. */
+int fetch_find(struct store_fetch *f, uint64_t where, struct slice *ret);
+int fetch_add(struct store_fetch *f, uint64_t where);
+
+/* ---- the store ---- */
+
+struct store {
+	struct store_options options;
+	struct io *io;
+	const struct clock *clock;
+	int dir, lock_fd, notify_fd;
+	uint64_t id;
+	int64_t wall_offset; /* wall minus steady time: store.c */
+	int64_t wall_base; /* steady time = wall_base + mono - mono_base */
+	uint64_t mono_base;
+
+	pthread_mutex_t table_lock;
+	struct segment **slot; /* by locator slot; LOCATOR_SLOTS at most */
+	unsigned slots;
+	struct segment *active;
+	uint64_t next_number;
+
+	unsigned databases;
+	struct keydir *keydir[STORE_MAX_DATABASES]; /* by namespace */
+	uint8_t ns_of[STORE_MAX_DATABASES];         /* database -> namespace */
+	uint64_t flushed_at[STORE_MAX_DATABASES];   /* namespace: position of its last flush */
+	uint64_t swapped_at[STORE_MAX_DATABASES];   /* database: position of its last exchange */
+	bool incomplete;                            /* a rollback found no memory: the keydir is not right, reads answer -ENOMEM */
+	struct buf expire_from[STORE_MAX_DATABASES];
+	unsigned expire_ns;
+
+	uint64_t position;
+	struct tail tail;
+	struct cache cache;
+	struct recent recent;
+	struct rollback rollback;
+	struct txn *txn;
+	struct sync sync;
+	struct pool pool;
+	int told_state;      /* the sync state last told through options.event */
+	uint64_t rolled_back, told_rolled_back;
+
+	uint64_t commits, records, bytes_appended, expired, fetches, damaged;
+	uint64_t recovered_records, recovered_bytes, recovery_us, tail_bytes_cut;
+	char problem[480];
+};
+
+/* Tells options.event; the format gives the text. */
+void store_tell(struct store *s, struct store_event e, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void store_set_problem(struct store *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Wakes whoever watches store_notify_fd. Any thread. */
+void store_notify(struct store *s);
+
+/* The disk is full: transactions made of deletions only may still try the reserve. */
+bool store_is_full(const struct store *s);
+
+/* There was no memory to take a write back: the store takes and tells nothing more until it is opened anew. */
+void store_lose_sight(struct store *s);
+
+/* Adds a segment to the table: NULL when there is no memory or no slot. */
+struct segment *store_add_segment(struct store *s, uint64_t number, uint64_t first);
+/* The descriptor for reading a segment, opened on first use; a negative errno. Any thread. */
+int store_segment_fd(struct store *s, struct segment *g);
+/* Takes the youngest segment out of the table again; it has no file yet. */
+void store_drop_segment(struct store *s);
+/* Makes a new active segment that begins at the store's position (in memory; the sync thread makes the file). */
+struct segment *store_rotate(struct store *s);
+
+/* Counts a record as the current version of its key, or no longer. */
+void store_count_live(struct store *s, uint64_t where);
+void store_count_dead(struct store *s, uint64_t where);
+
+/* ---- read.c ---- */
+
+/* Checks the bytes of a record read from disk against locator and key. 0 and the value, or STORE_CORRUPT with the problem set. */
+int read_check(struct store *s, uint64_t where, struct slice bytes, struct slice key, struct slice *ret_value);
+/* Sets the problem of a read that failed with error, and returns that. */
+int read_failed(struct store *s, uint64_t where, int error);
+/* The position behind the record, for invariant I2. */
+uint64_t read_position(const struct store *s, uint64_t where);
+
+/* ---- recover.c ---- */
+
+int recover_open(struct store *s, struct error *e);
+
+/* ---- replay.c ---- */
+
+/* Builds the keydir from the catalog's segments, cuts a torn tail, sets active segment and position. */
+int replay_all(struct store *s, const struct catalog *c, struct error *e);
+
+/* ---- txn.c ---- */
+
+struct txn *txn_new(struct store *s);
+struct txn *txn_free(struct txn *t);
+
+#endif

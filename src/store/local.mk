@@ -1,0 +1,65 @@
+noinst_LTLIBRARIES += libstore.la
+libstore_la_SOURCES = \
+	src/store/cache.c src/store/cache.h \
+	src/store/catalog.c src/store/catalog.h \
+	src/store/commit.c \
+	src/store/expire.c \
+	src/store/fetch.c \
+	src/store/inner.h \
+	src/store/keydir.c src/store/keydir.h \
+	src/store/keydir_cell.h \
+	src/store/keydir_check.c \
+	src/store/keydir_cursor.c \
+	src/store/keydir_edit.c \
+	src/store/keydir_mem.c src/store/keydir_mem.h \
+	src/store/keydir_page.c src/store/keydir_page.h \
+	src/store/keydir_shape.c \
+	src/store/keydir_tree.h \
+	src/store/locator.h \
+	src/store/read.c \
+	src/store/recent.c src/store/recent.h \
+	src/store/record.c src/store/record.h \
+	src/store/recover.c \
+	src/store/replay.c \
+	src/store/scan.c \
+	src/store/rollback.c \
+	src/store/segment.c src/store/segment.h \
+	src/store/status.c \
+	src/store/store.c src/store/store.h \
+	src/store/sync.c \
+	src/store/tail.c src/store/tail.h \
+	src/store/txn.c src/store/txn.h \
+	src/store/window.c src/store/window.h
+libstore_la_LIBADD = -lpthread
+
+# The same engine for embedding: only the calls of kvdstore.h leave it. Interface numbers: current:revision:age.
+lib_LTLIBRARIES += libkvdstore.la
+libkvdstore_la_SOURCES = src/store/kvdstore.c src/store/kvdstore.h
+libkvdstore_la_LIBADD = libstore.la libbase.la
+libkvdstore_la_LDFLAGS = $(AM_LDFLAGS) -no-undefined -version-info 0:0:0 -export-symbols-regex '^kvdstore_'
+include_HEADERS += src/store/kvdstore.h
+pkgconfigdir = $(libdir)/pkgconfig
+pkgconfig_DATA = src/store/kvdstore.pc
+
+check_LTLIBRARIES += libsim.la
+libsim_la_SOURCES = tests/sim/simdisk.c tests/sim/simdisk.h
+
+STORE_TESTS = tests/unit/keydir.t tests/unit/store_corners.t tests/unit/record.t tests/unit/store_parts.t tests/unit/store_model.t
+check_PROGRAMS += $(STORE_TESTS)
+TESTS += $(STORE_TESTS)
+tests_unit_record_t_SOURCES = tests/unit/record.c
+tests_unit_record_t_LDADD = libstore.la libbase.la
+tests_unit_store_parts_t_SOURCES = tests/unit/store_parts.c
+tests_unit_store_parts_t_LDADD = libsim.la libstore.la libbase.la
+tests_unit_store_model_t_SOURCES = tests/unit/store_model.c
+tests_unit_store_model_t_LDADD = libsim.la libstore.la libbase.la
+tests_unit_keydir_t_SOURCES = tests/unit/keydir.c
+tests_unit_keydir_t_LDADD = libstore.la libbase.la
+
+noinst_PROGRAMS += tests/bench/keydir_bench
+tests_bench_keydir_bench_SOURCES = tests/bench/keydir_bench.c
+tests_bench_keydir_bench_LDADD = libstore.la libbase.la
+
+include tests/unit/store_tests.mk
+tests_unit_store_corners_t_SOURCES = tests/unit/store_corners.c
+tests_unit_store_corners_t_LDADD = libsim.la libstore.la libbase.la

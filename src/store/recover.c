@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Opening: directory, lock, catalog, what a crash may have left lying about; then the replay, or a new store.
+ */
+#include "store/window.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+/* ---- files no catalog names ---- */
+
+struct listing {
+	struct store *s;
+	const struct catalog *c; /* NULL: there is none */
+	struct error *e;
+	char remove[64][SEGMENT_NAME_SIZE + 8]; /* found in this pass; the rest goes at the next start */
+	unsigned removes;
+};
+
+static bool is_listed(const struct catalog *c, uint64_t number)
+{
+	for (size_t i = 0; c && i < c->count; i++)
+		if (c->segment[i].number == number)
+			return true;
+	return false;
+}
+
+/* 1: something stands behind the header, or the header is not whole; 0: a segment that was made and never used; or an error. */
+static int has_content(struct store *s, const char *name)
+{
+	struct stat st;
+	struct slice bytes;
+	uint64_t first;
+
+	int fd = s->io->open(s->io, s->dir, name, O_RDONLY, 0);
+	if (fd < 0)
+		return fd;
+	struct window w = { .s = s, .fd = fd };
+	char id[8] = { 0 };
+	int r = s->io->fstat(s->io, fd, &st);
+	/* Without a catalog the store's id is not known: the file's own will do. */
+	ssize_t n = s->io->pread(s->io, fd, id, sizeof(id), 16, 0);
+	int found = r == 0 && st.st_size > SEGMENT_HEADER && (n < (ssize_t)sizeof(id) ||
+		segment_check_header(s->io, fd, get_le64(id), segment_name_number(name), &first, NULL));
+	w.limit = r ? 0 : (uint64_t)st.st_size;
+	for (uint64_t at = SEGMENT_HEADER; r == 0 && !found && at < w.limit; at += bytes.len) {
+		r = window_at(&w, at, WINDOW, &bytes);
+		for (size_t i = 0; r == 0 && i < bytes.len && !found; i++)
+			found = bytes.ptr[i] != 0;
+	}
+	buf_free(&w.data);
+	s->io->close(s->io, fd);
+	return r ? r : found;
+}
+
+static void note_leftover(struct listing *l, const char *name)
+{
+	if (l->removes < sizeof(l->remove) / sizeof(l->remove[0]))
+		snprintf(l->remove[l->removes++], sizeof(l->remove[0]), "%s", name);
+}
+
+static int look_at_file(void *arg, const char *name)
+{
+	struct listing *l = arg;
+	struct store *s = l->s;
+	uint64_t number = segment_name_number(name);
+	char base[SEGMENT_NAME_SIZE];
+	size_t len = strlen(name), suffix = strlen(SEGMENT_NEW_SUFFIX);
+
+	if (len > suffix && len - suffix < sizeof(base) && strcmp(name + len - suffix, SEGMENT_NEW_SUFFIX) == 0) {
+		snprintf(base, sizeof(base), "%.*s", (int)(len - suffix), name);
+		if (segment_name_number(base))
+			note_leftover(l, name);
+		return 0;
+	}
+	if (number == 0 || is_listed(l->c, number))
+		return 0;
+	if (!l->c || number >= l->c->next) {
+		int r = has_content(s, name);
+		if (r < 0)
+			return error_set(l->e, r, "%s/%s: %s", s->options.path, name, strerror(-r));
+		if (r && !l->c)
+			return error_set(l->e, -EUCLEAN, "%s: %s is not empty but " CATALOG_NAME " is missing", s->options.path, name);
+		if (r)
+			return error_set(l->e, -EUCLEAN, "%s: %s is younger than " CATALOG_NAME ", which must be an old copy",
+				s->options.path, name);
+	}
+	note_leftover(l, name);
+	return 0;
+}
+
+/* Nothing is changed yet: whoever is refused finds his files as they were. */
+static int look_for_leftovers(struct listing *l)
+{
+	struct store *s = l->s;
+	int r = s->io->list(s->io, s->dir, look_at_file, l);
+
+	return r == 0 || l->e->code ? r : error_set(l->e, r, "%s: cannot list: %s", s->options.path, strerror(-r));
+}
+
+static void remove_leftovers(const struct listing *l)
+{
+	struct store *s = l->s;
+
+	if (s->options.flags & STORE_READ_ONLY)
+		return;
+	for (unsigned i = 0; i < l->removes; i++)
+		if (s->io->unlink(s->io, s->dir, l->remove[i]) == 0)
+			store_tell(s, (struct store_event){ .kind = STORE_EVENT_LEFTOVER, .file = l->remove[i] },
+				"%s: no catalog names it; removed", l->remove[i]);
+	s->io->unlink(s->io, s->dir, CATALOG_NEW_NAME); /* usually there is none */
+}
+
+/* ---- opening ---- */
+
+static int check_directory(struct store *s, struct error *e)
+{
+	struct stat st;
+	int r = s->io->fstat(s->io, s->dir, &st);
+
+	if (r)
+		return error_set(e, r, "%s: %s", s->options.path, strerror(-r));
+	if (st.st_mode & 022)
+		return error_set(e, -EPERM, "%s: others can write here (mode %04o); chmod go-w it", s->options.path,
+			(unsigned)(st.st_mode & 07777));
+	return 0;
+}
+
+static int take_lock(struct store *s, struct error *e)
+{
+	char text[32] = { 0 };
+
+	s->lock_fd = s->io->open(s->io, s->dir, "LOCK", O_RDWR | O_CREAT, 0600);
+	if (s->lock_fd < 0)
+		return error_set(e, s->lock_fd, "%s/LOCK: cannot open: %s", s->options.path, strerror(-s->lock_fd));
+	int r = s->io->lock(s->io, s->lock_fd);
+	if (r == -EWOULDBLOCK) {
+		ssize_t n = s->io->pread(s->io, s->lock_fd, text, sizeof(text) - 1, 0, 0);
+		text[n > 0 ? strcspn(text, "\n") : 0] = 0;
+		return error_set(e, -EBUSY, "%s: in use by process %s", s->options.path, *text ? text : "(unknown)");
+	}
+	if (r)
+		return error_set(e, r, "%s/LOCK: cannot lock: %s", s->options.path, strerror(-r));
+	int len = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+	struct iovec v = { text, (size_t)len };
+	/* The pid is a courtesy to the next one who tries: the lock is what counts. */
+	if (s->io->ftruncate(s->io, s->lock_fd, 0) == 0)
+		(void)s->io->pwritev(s->io, s->lock_fd, &v, 1, 0);
+	return 0;
+}
+
+static int create_store(struct store *s, struct error *e)
+{
+	int fd = -1;
+
+	if (!(s->options.flags & STORE_CREATE) || s->options.flags & STORE_READ_ONLY)
+		return error_set(e, -ENOENT, "%s: there is no store here", s->options.path);
+	if (getrandom(&s->id, sizeof(s->id), 0) != sizeof(s->id))
+		return error_set(e, -EIO, "no random numbers for the store's id");
+	s->active = store_add_segment(s, 1, SEGMENT_HEADER);
+	if (!s->active)
+		return error_set(e, -ENOMEM, "out of memory");
+	s->position = s->active->first;
+	int r = segment_create(s->io, s->dir, s->active, s->id, clock_wall_ms(s->clock), &fd);
+	if (r == 0)
+		r = s->io->fsync(s->io, s->dir);
+	if (r) {
+		if (fd >= 0)
+			s->io->close(s->io, fd);
+		return error_set(e, r, "%s: cannot make the first segment: %s", s->options.path, strerror(-r));
+	}
+	atomic_store(&s->active->fd, fd);
+	store_tell(s, (struct store_event){ .kind = STORE_EVENT_CREATED }, "%s: a new store was made", s->options.path);
+	return 0;
+}
+
+static int open_existing(struct store *s, const struct catalog *c, struct error *e)
+{
+	s->id = c->store_id;
+	s->next_number = c->next;
+	struct listing l = { .s = s, .c = c, .e = e };
+	int r = look_for_leftovers(&l);
+	if (r == 0)
+		r = replay_all(s, c, e);
+	if (r == 0)
+		remove_leftovers(&l);
+	return r;
+}
+
+int recover_open(struct store *s, struct error *e)
+{
+	bool writable = !(s->options.flags & STORE_READ_ONLY);
+	struct catalog c = { 0 };
+
+	int r = check_directory(s, e);
+	if (r == 0 && writable)
+		r = take_lock(s, e);
+	if (r)
+		return r;
+	r = catalog_read(s->io, s->dir, &c, e);
+	if (r == -ENOENT) {
+		struct listing l = { .s = s, .e = e };
+		e->code = 0;
+		r = look_for_leftovers(&l);
+		if (r == 0 && s->options.flags & STORE_CREATE)
+			remove_leftovers(&l);
+		if (r == 0)
+			r = create_store(s, e);
+	} else if (r == 0) {
+		r = open_existing(s, &c, e);
+	} else {
+		char text[sizeof(e->text)];
+		snprintf(text, sizeof(text), "%s", e->text);
+		error_set(e, r, "%.200s/%s", s->options.path, text);
+	}
+	if (r == 0 && writable) {
+		/* From now on the log grows: the mark of the clean stop goes. It also shows that this directory can be written, before ready. */
+		s->sync.segment = s->active;
+		r = sync_write_catalog(s, false);
+		if (r)
+			error_set(e, r, "%s/" CATALOG_NAME ": cannot write: %s", s->options.path, strerror(-r));
+	}
+	catalog_free(&c);
+	if (r == 0)
+		store_tell(s, (struct store_event){ .kind = STORE_EVENT_RECOVERED, .records = s->recovered_records, .bytes = s->recovered_bytes },
+			"%s: %" PRIu64 " records of %" PRIu64 " bytes replayed in %" PRIu64 " ms", s->options.path, s->recovered_records,
+			s->recovered_bytes, s->recovery_us / 1000);
+	return r;
+}

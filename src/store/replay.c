@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Replay: the records of the segments, in order, make the keydir. What the last run left may end in a torn tail: the unsynced bytes of its
+ * last group, missing, partial, zero or out of order. That is cut back to the last whole transaction. Anything else that does not read back is
+ * damage, and then the store does not open. The two are told apart by what records claim: each names a position that was known to be durable
+ * when it was written, so a bad record below the claim of a later good one was once whole on disk.
+ */
+#include "store/window.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* One write of a transaction whose commit mark has not been seen yet. */
+struct pending {
+	struct pending *next;
+	enum record_type type;
+	unsigned ns;
+	struct keydir_entry entry;
+	size_t key_len;
+	char key[];
+};
+
+struct replay {
+	struct store *s;
+	struct segment *g;
+	struct window w;
+	struct pending *first, *last;
+	uint64_t begun;     /* offset where the open transaction starts */
+	uint64_t proven;    /* position that some record says was durable */
+	uint64_t done_before, total;
+	uint64_t told_ns;
+	struct error *e;
+};
+
+static void drop_pending(struct replay *p)
+{
+	while (p->first) {
+		struct pending *one = p->first;
+		p->first = one->next;
+		free(one);
+	}
+	p->last = NULL;
+}
+
+static int apply(struct store *s, enum record_type type, unsigned ns, struct slice key, struct keydir_entry entry)
+{
+	struct keydir_entry old;
+	int r;
+
+	if (!s->keydir[ns])
+		s->keydir[ns] = keydir_new();
+	if (!s->keydir[ns])
+		return -ENOMEM;
+	switch (type) {
+	case RECORD_PUT:
+		r = keydir_put(s->keydir[ns], key, entry, &old);
+		if (r < 0)
+			return r;
+		if (r == 0)
+			store_count_dead(s, old.where);
+		store_count_live(s, entry.where);
+		return 0;
+	case RECORD_DELETE:
+		if (keydir_delete(s->keydir[ns], key, &old) == 0)
+			store_count_dead(s, old.where);
+		return 0;
+	case RECORD_FLUSH:
+		pool_free_keydir(s, s->keydir[ns]);
+		s->keydir[ns] = keydir_new();
+		return s->keydir[ns] ? 0 : -ENOMEM;
+	case RECORD_SWAP: {
+		unsigned other = key.len == 2 ? get_le16(key.ptr) : ns;
+		if (other < STORE_MAX_DATABASES) {
+			uint8_t keep = s->ns_of[ns];
+			s->ns_of[ns] = s->ns_of[other];
+			s->ns_of[other] = keep;
+		}
+		return 0;
+	}
+	}
+	return 0;
+}
+
+static int hold_record(struct replay *p, const struct record *r, struct keydir_entry entry)
+{
+	struct pending *one = malloc(sizeof(*one) + r->key.len);
+
+	if (!one)
+		return -ENOMEM;
+	*one = (struct pending){ .type = r->type, .ns = r->ns, .entry = entry, .key_len = r->key.len };
+	memcpy(one->key, r->key.ptr, r->key.len);
+	if (p->last)
+		p->last->next = one;
+	else
+		p->first = one;
+	p->last = one;
+	return 0;
+}
+
+static int take_record(struct replay *p, const struct record *r, uint64_t offset, uint64_t size)
+{
+	struct store *s = p->s;
+	struct keydir_entry entry = { locator_make(p->g->slot, offset, size), STORE_NO_EXPIRY };
+	int error = 0;
+
+	if (r->expire_wall_ms != RECORD_NEVER)
+		entry.expire_ms = store_from_wall(s, r->expire_wall_ms);
+	s->recovered_records++;
+	if (!(r->flags & RECORD_COMMIT))
+		return hold_record(p, r, entry);
+	for (struct pending *one = p->first; one && error == 0; one = one->next)
+		error = apply(s, one->type, one->ns, slice(one->key, one->key_len), one->entry);
+	drop_pending(p);
+	p->begun = offset + size;
+	return error ? error : apply(s, r->type, r->ns, r->key, entry);
+}
+
+static void tell_progress(struct replay *p, uint64_t offset)
+{
+	struct store *s = p->s;
+	uint64_t now = clock_mono_ns(s->clock);
+
+	if (!s->options.progress || now - p->told_ns < 100000000)
+		return;
+	p->told_ns = now;
+	s->options.progress(s->options.arg, p->done_before + offset, p->total);
+}
+
+/* Replays until the limit or the first thing that is no record; *ret_end is where that is. */
+static int replay_records(struct replay *p, uint64_t *ret_end)
+{
+	uint64_t offset = SEGMENT_HEADER, size;
+	struct record r;
+
+	p->begun = offset;
+	for (unsigned n = 0; offset < p->w.limit; offset += size, n++) {
+		int error = window_record(&p->w, p->g, offset, &r, &size);
+		if (error == RECORD_BAD || (error == 0 && r.ns >= STORE_MAX_DATABASES))
+			break;
+		if (error == 0 && r.distance != RECORD_NO_CLAIM && r.position - r.distance > p->proven)
+			p->proven = r.position - r.distance;
+		if (error == 0)
+			error = take_record(p, &r, offset, size);
+		if (error)
+			return error;
+		if ((n & 1023) == 0)
+			tell_progress(p, offset);
+	}
+	*ret_end = offset;
+	return 0;
+}
+
+/* Looks behind a bad record for a good one that says the bad one's place was durable. 0: none, RECORD_BAD: there is one. */
+static int search_claim(struct window *w, const struct segment *g, uint64_t bad, uint64_t *ret_used)
+{
+	uint64_t base = g->first - SEGMENT_HEADER, size;
+	struct record r;
+	struct slice bytes;
+
+	*ret_used = bad;
+	for (uint64_t offset = bad; offset < w->limit; offset += RECORD_ALIGN) {
+		int error = window_at(w, offset, RECORD_HEADER, &bytes);
+		if (error)
+			return error;
+		if (bytes.len >= 8 ? get_le64(bytes.ptr) != 0 : bytes.len != 0)
+			*ret_used = offset + 8 < w->limit ? offset + 8 : w->limit;
+		/* The position is the cheap test: few places that are no record hold their own position at the right spot. */
+		if (bytes.len < RECORD_HEADER || get_le64(bytes.ptr + 16) != base + offset || offset == bad)
+			continue;
+		error = window_record(w, g, offset, &r, &size);
+		if (error < 0)
+			return error;
+		if (error == 0 && r.distance != RECORD_NO_CLAIM && r.position - r.distance > base + bad)
+			return RECORD_BAD;
+	}
+	return 0;
+}
+
+/* Copies the bytes that are about to be cut to damaged/, for whoever wants to look at them. Best effort. */
+static void keep_tail(struct replay *p, uint64_t from, uint64_t to)
+{
+	struct store *s = p->s;
+	struct io *io = s->io;
+	char name[64];
+	struct slice bytes;
+
+	int r = io->mkdir(io, s->dir, "damaged", 0700);
+	if (r && r != -EEXIST)
+		return;
+	int dir = io->open(io, s->dir, "damaged", O_RDONLY | O_DIRECTORY, 0);
+	if (dir < 0)
+		return;
+	snprintf(name, sizeof(name), "%010" PRIu64 "-%" PRIu64 ".tail", p->g->number, from);
+	int fd = io->open(io, dir, name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	for (uint64_t at = from; fd >= 0 && at < to; at += bytes.len) {
+		if (window_at(&p->w, at, WINDOW, &bytes) || bytes.len == 0)
+			break;
+		if (at + bytes.len > to)
+			bytes.len = (size_t)(to - at);
+		struct iovec v = { (void *)(uintptr_t)bytes.ptr, bytes.len };
+		if (io->pwritev(io, fd, &v, 1, at - from) < 0)
+			break;
+	}
+	if (fd >= 0)
+		io->close(io, fd);
+	io->close(io, dir);
+}
+
+/*
+ * What no record proves to be durable may stand in the page cache alone: pages of a sync that failed are clean, and no later sync
+ * carries them. Written again they are dirty, so that the sync that follows means what it says.
+ */
+static int write_again(struct replay *p, uint64_t end)
+{
+	struct io *io = p->s->io;
+	uint64_t at = p->proven > p->g->first ? p->proven - p->g->first + SEGMENT_HEADER : SEGMENT_HEADER;
+	struct slice bytes;
+
+	for (; at < end; at += bytes.len) {
+		int r = window_at(&p->w, at, WINDOW, &bytes);
+		if (r || bytes.len == 0)
+			return r ? r : -EIO;
+		if (bytes.len > end - at)
+			bytes.len = (size_t)(end - at);
+		struct iovec v = { (void *)(uintptr_t)bytes.ptr, bytes.len };
+		ssize_t n = io->pwritev(io, p->w.fd, &v, 1, at);
+		if (n < 0)
+			return (int)n;
+	}
+	return 0;
+}
+
+static int report_damage(struct replay *p, uint64_t offset, const char *what)
+{
+	char name[SEGMENT_NAME_SIZE];
+
+	segment_name(name, p->g->number);
+	return error_set(p->e, -EUCLEAN, "%s/%s: damaged at offset %" PRIu64 ": %s", p->s->options.path, name, offset, what);
+}
+
+/* The active segment ended at `end` (a bad record, or the limit): decide, cut, make what is left durable. */
+static int cut_tail(struct replay *p, uint64_t end, uint64_t file_size)
+{
+	struct store *s = p->s;
+	struct io *io = s->io;
+	uint64_t used, cut = p->begun;
+	char name[SEGMENT_NAME_SIZE];
+
+	p->w.limit = file_size;
+	int r = search_claim(&p->w, p->g, end, &used);
+	if (r == RECORD_BAD)
+		return report_damage(p, end, "a record fails its checksum and later records prove that it was whole once");
+	if (r)
+		return r;
+	drop_pending(p);
+	p->g->size = cut;
+	if (s->options.flags & STORE_READ_ONLY)
+		return 0;
+	if (used > cut) {
+		s->tail_bytes_cut = used - cut;
+		keep_tail(p, cut, used);
+		segment_name(name, p->g->number);
+		store_tell(s, (struct store_event){ .kind = STORE_EVENT_TAIL_CUT, .file = name, .offset = cut, .bytes = used - cut },
+			"%s: an incomplete end of %" PRIu64 " bytes at offset %" PRIu64 " was cut; it is kept in damaged/", name,
+			used - cut, cut);
+	}
+	/* Old bytes behind the cut must be gone before new records reach that far. And what was replayed from the page cache must be on
+	 * disk before anybody is shown it. */
+	r = write_again(p, cut);
+	if (r == 0 && file_size > cut)
+		r = io->ftruncate(io, p->w.fd, cut);
+	return r ? r : io->fsync(io, p->w.fd);
+}
+
+static int replay_active(struct replay *p, const struct catalog *c, uint64_t file_size)
+{
+	uint64_t end;
+
+	if (c->clean && file_size < c->clean_size)
+		return report_damage(p, file_size, "the file is shorter than the clean stop left it");
+	p->w.limit = c->clean ? c->clean_size : file_size;
+	int r = replay_records(p, &end);
+	if (r)
+		return r;
+	if (c->clean && (end != c->clean_size || p->first))
+		return report_damage(p, end, "a record fails its checksum though the last stop was clean");
+	if (c->clean && file_size > end) {
+		struct record next;
+		uint64_t size;
+		p->w.limit = file_size;
+		r = window_record(&p->w, p->g, end, &next, &size);
+		if (r == 0)
+			return report_damage(p, end, "a record behind the clean stop: " CATALOG_NAME " must be an old copy");
+		if (r != RECORD_BAD)
+			return r;
+	}
+	if (c->clean)
+		p->proven = p->g->first - SEGMENT_HEADER + end;
+	return cut_tail(p, end, file_size);
+}
+
+static int replay_sealed(struct replay *p, uint64_t size, uint64_t file_size)
+{
+	uint64_t end;
+
+	if (file_size < size)
+		return report_damage(p, file_size, "the file is shorter than the catalog says");
+	p->w.limit = size;
+	int r = replay_records(p, &end);
+	if (r)
+		return r;
+	p->g->size = size;
+	return end == size && !p->first ? 0 : report_damage(p, end, "a record fails its checksum");
+}
+
+static int replay_segment(struct replay *p, const struct catalog *c, size_t i)
+{
+	struct store *s = p->s;
+	const struct catalog_segment *in = &c->segment[i];
+	struct stat st;
+	uint64_t first;
+	char name[SEGMENT_NAME_SIZE];
+
+	segment_name(name, in->number);
+	p->g = store_add_segment(s, in->number, in->first);
+	if (!p->g)
+		return error_set(p->e, -ENOMEM, "out of memory");
+	int fd = s->io->open(s->io, s->dir, name, s->options.flags & STORE_READ_ONLY ? O_RDONLY : O_RDWR, 0);
+	if (fd < 0)
+		return error_set(p->e, fd == -ENOENT ? -EUCLEAN : fd, "%s/%s: %s", s->options.path, name,
+			fd == -ENOENT ? "named in the catalog but missing" : strerror(-fd));
+	atomic_store(&p->g->fd, fd);
+	p->w = (struct window){ .s = s, .fd = fd };
+	int r = segment_check_header(s->io, fd, s->id, in->number, &first, p->e);
+	if (r == 0 && first != in->first)
+		r = report_damage(p, 32, "its first position is not the catalog's");
+	if (r)
+		return r;
+	p->e->code = 0;
+	r = s->io->fstat(s->io, fd, &st);
+	if (r == 0)
+		r = in->size ? replay_sealed(p, in->size, (uint64_t)st.st_size) : replay_active(p, c, (uint64_t)st.st_size);
+	buf_free(&p->w.data);
+	drop_pending(p);
+	if (r == 0 && in->size) {
+		/* Opened again when it is read: the number of segments must not be bounded by that of descriptors. */
+		atomic_store(&p->g->fd, -1);
+		s->io->close(s->io, fd);
+	}
+	if (r && !p->e->code)
+		error_set(p->e, r, "%s/%s: %s", s->options.path, name, strerror(-r));
+	p->done_before += p->g->size;
+	return r;
+}
+
+int replay_all(struct store *s, const struct catalog *c, struct error *e)
+{
+	struct replay p = { .s = s, .e = e };
+	uint64_t start = clock_mono_ns(s->clock);
+	int r = 0;
+
+	for (size_t i = 0; i < c->count; i++)
+		p.total += c->segment[i].size ? c->segment[i].size : s->options.segment_size;
+	for (size_t i = 0; i < c->count && r == 0; i++) {
+		if (i && p.g->first - SEGMENT_HEADER + p.g->size != c->segment[i].first)
+			return error_set(e, -EUCLEAN, "%s/" CATALOG_NAME ": segment %" PRIu64 " does not follow the one before it",
+				s->options.path, c->segment[i].number);
+		r = replay_segment(&p, c, i);
+	}
+	if (r)
+		return r;
+	s->active = p.g;
+	s->position = p.g->first - SEGMENT_HEADER + p.g->size;
+	for (unsigned i = 0; i + 1 < s->slots; i++)
+		s->slot[i]->sealed = true;
+	s->recovered_bytes = p.done_before;
+	s->recovery_us = (clock_mono_ns(s->clock) - start) / 1000;
+	return 0;
+}

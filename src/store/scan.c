@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Ordered reads of a transaction: the committed keys and its own stated writes, merged.
+ */
+#include "store/txn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct txn_scan {
+	struct txn *txn;
+	struct keydir_cursor *cursor; /* NULL: the committed keys do not count */
+	bool cursor_on;               /* the cursor stands on a key */
+	bool cursor_used;             /* that key has been given out: move on first */
+	bool reverse;
+	struct slice from, to;
+	const struct txn_op **own; /* sorted */
+	size_t own_count, own_next; /* own_next counts up, also in reverse */
+};
+
+static int compare_ops(const void *a, const void *b)
+{
+	const struct txn_op *x = *(const struct txn_op *const *)a, *y = *(const struct txn_op *const *)b;
+	int c = slice_cmp(x->key, y->key);
+
+	/* The same key twice: the later write first, so that it is the one kept. */
+	return c ? c : (x < y) - (x > y);
+}
+
+const struct txn_op **txn_sort_ops(struct txn *t, unsigned ns, size_t *ret_count, bool *ret_flushed, int *ret_error)
+{
+	size_t first = 0, n = 0, kept = 0;
+
+	*ret_count = 0;
+	*ret_flushed = false;
+	*ret_error = 0;
+	for (size_t i = 0; i < t->ops; i++)
+		if (t->op[i].kind == TXN_FLUSH && t->meta[i].ns == ns) {
+			first = i + 1;
+			*ret_flushed = true;
+		}
+	if (first == t->ops)
+		return NULL;
+	const struct txn_op **list = txn_alloc(t, (t->ops - first) * sizeof(struct txn_op *));
+	if (!list) {
+		*ret_error = -ENOMEM;
+		return NULL;
+	}
+	for (size_t i = first; i < t->ops; i++)
+		if (t->meta[i].ns == ns && t->op[i].kind <= TXN_DELETE)
+			list[n++] = &t->op[i];
+	qsort(list, n, sizeof(struct txn_op *), compare_ops);
+	for (size_t i = 0; i < n; i++)
+		if (kept == 0 || !slice_eq(list[kept - 1]->key, list[i]->key))
+			list[kept++] = list[i];
+	*ret_count = kept;
+	return list;
+}
+
+uint64_t txn_count(struct txn *t, unsigned db)
+{
+	const struct keydir *k = t->store->keydir[t->ns_of[db]];
+	struct keydir_entry entry;
+	bool flushed;
+	size_t n;
+	int error;
+
+	txn_see_all(t);
+	const struct txn_op **own = txn_sort_ops(t, t->ns_of[db], &n, &flushed, &error);
+	uint64_t count = flushed ? 0 : keydir_count(k);
+	for (size_t i = 0; i < n; i++) {
+		bool before = !flushed && keydir_get(k, own[i]->key, &entry) == 0;
+		count = count - before + (own[i]->kind == TXN_PUT);
+	}
+	return count;
+}
+
+static bool is_before_start(const struct txn_scan *c, struct slice key)
+{
+	return c->reverse ? c->to.len && slice_cmp(key, c->to) >= 0 : slice_cmp(key, c->from) < 0;
+}
+
+static bool is_past_end(const struct txn_scan *c, struct slice key)
+{
+	return c->reverse ? slice_cmp(key, c->from) < 0 : c->to.len && slice_cmp(key, c->to) >= 0;
+}
+
+static struct slice copy_bound(struct txn *t, struct slice bound, bool *failed)
+{
+	char *copy = bound.len ? txn_alloc(t, bound.len) : NULL;
+
+	*failed |= bound.len && !copy;
+	if (!copy)
+		return slice(NULL, 0);
+	memcpy(copy, bound.ptr, bound.len);
+	return slice(copy, bound.len);
+}
+
+struct txn_scan *txn_scan_begin(struct txn *t, unsigned db, struct slice from, struct slice to, bool reverse)
+{
+	unsigned ns = t->ns_of[db];
+	bool flushed, failed = false;
+	int error;
+
+	txn_see_all(t);
+	if (t->store->incomplete)
+		return NULL;
+	struct txn_scan *c = calloc(1, sizeof(*c));
+	if (!c)
+		return NULL;
+	c->txn = t;
+	c->reverse = reverse;
+	c->from = copy_bound(t, from, &failed);
+	c->to = copy_bound(t, to, &failed);
+	c->own = txn_sort_ops(t, ns, &c->own_count, &flushed, &error);
+	if (!flushed)
+		c->cursor = keydir_cursor_new(t->store->keydir[ns]);
+	if (failed || error || (!flushed && !c->cursor))
+		return txn_scan_end(c);
+	if (c->cursor)
+		c->cursor_on = keydir_seek(c->cursor, reverse ? c->to : c->from, reverse) == 0;
+	return c;
+}
+
+struct txn_scan *txn_scan_end(struct txn_scan *c)
+{
+	if (c) {
+		keydir_cursor_free(c->cursor);
+		free(c);
+	}
+	return NULL;
+}
+
+/* The own write that is next in order, or NULL. */
+static const struct txn_op *peek_own(struct txn_scan *c)
+{
+	while (c->own_next < c->own_count) {
+		const struct txn_op *op = c->own[c->reverse ? c->own_count - 1 - c->own_next : c->own_next];
+		if (!is_before_start(c, op->key))
+			return is_past_end(c, op->key) ? NULL : op;
+		c->own_next++;
+	}
+	return NULL;
+}
+
+static bool peek_committed(struct txn_scan *c, struct slice *ret)
+{
+	if (!c->cursor_on)
+		return false;
+	*ret = keydir_cursor_key(c->cursor);
+	return !is_past_end(c, *ret);
+}
+
+static void step(struct txn_scan *c)
+{
+	c->cursor_on = keydir_next(c->cursor) == 0;
+	c->cursor_used = false;
+}
+
+int txn_scan_next(struct txn_scan *c, struct slice *ret_key, int64_t *ret_expire_ms)
+{
+	struct store *s = c->txn->store;
+
+	if (c->cursor_used)
+		step(c);
+	for (;;) {
+		const struct txn_op *op = peek_own(c);
+		struct slice key = { 0 };
+		bool committed = peek_committed(c, &key);
+		if (!op && !committed)
+			return STORE_ABSENT;
+		int order = !op ? 1 : !committed ? -1 : slice_cmp(op->key, key) * (c->reverse ? -1 : 1);
+		if (op && order <= 0) {
+			c->own_next++;
+			if (order == 0) /* the own write hides the committed one */
+				step(c);
+			if (op->kind == TXN_DELETE || txn_is_expired(s, op->expire_ms))
+				continue;
+			*ret_key = op->key;
+			if (ret_expire_ms)
+				*ret_expire_ms = op->expire_ms;
+			return 0;
+		}
+		struct keydir_entry entry = keydir_cursor_entry(c->cursor);
+		if (!txn_is_expired(s, entry.expire_ms)) {
+			/* The key is the cursor's own memory: it moves on at the next call. */
+			c->cursor_used = true;
+			*ret_key = key;
+			if (ret_expire_ms)
+				*ret_expire_ms = entry.expire_ms;
+			return 0;
+		}
+		step(c);
+	}
+}
+
+int txn_random(struct txn *t, unsigned db, uint64_t random, struct slice *ret_key)
+{
+	struct store *s = t->store;
+	unsigned ns = t->ns_of[db];
+
+	txn_see_all(t);
+	/* With own writes at hand, or when luck hits only expired keys, the first key in order serves. */
+	for (int tries = 0; tries < 16 && t->ops == 0; tries++) {
+		struct keydir_cursor *c = keydir_cursor_new(s->keydir[ns]);
+		int r = c ? keydir_random(c, random) : KEYDIR_ABSENT;
+		bool good = r == 0 && !txn_is_expired(s, keydir_cursor_entry(c).expire_ms);
+		struct slice key = good ? keydir_cursor_key(c) : slice(NULL, 0);
+		char *copy = good ? txn_alloc(t, key.len) : NULL;
+		if (copy)
+			memcpy(copy, key.ptr, key.len);
+		keydir_cursor_free(c);
+		if (copy) {
+			*ret_key = slice(copy, key.len);
+			return 0;
+		}
+		if (r)
+			return STORE_ABSENT;
+		random = hash_u64(random);
+	}
+	struct txn_scan *scan = txn_scan_begin(t, db, slice(NULL, 0), slice(NULL, 0), false);
+	struct slice key;
+	int r = scan ? txn_scan_next(scan, &key, NULL) : -ENOMEM;
+	if (r == 0) {
+		char *copy = txn_alloc(t, key.len);
+		if (copy && key.len)
+			memcpy(copy, key.ptr, key.len);
+		*ret_key = slice(copy, copy ? key.len : 0);
+		r = copy ? 0 : -ENOMEM;
+	}
+	txn_scan_end(scan);
+	return r;
+}

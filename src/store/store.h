@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The store: a durable, ordered map from (database, key) to value in one directory. This is the front door of the room:
+ * transactions in, results and one number, the durable position, out. It knows nothing of clients, sockets or protocols.
+ *
+ * Threads: every call is made by one thread, the owner. The store has helper threads of its own (sync, fetch); they
+ * only carry bytes and hand results back through store_notify_fd / store_poll.
+ *
+ * Errors follow base/error.h. Positions are byte offsets in the endless log: each commit has one, they only grow. A
+ * commit is durable when store_durable() has reached its position.
+ *
+ * Time: expiry times are milliseconds of the store's own steady clock (store_now), which starts at wall time and then
+ * counts elapsed time, so that a step of the wall clock neither kills nor revives a key. STORE_NO_EXPIRY means none.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/io.h"
+#include "base/slice.h"
+
+#define STORE_MAX_KEY 65536                 /* bytes */
+#define STORE_MAX_VALUE (UINT32_C(512) << 20) /* bytes; the option max_value may lower it */
+#define STORE_MAX_TRANSACTION (UINT64_C(2) << 30) /* bytes of its records */
+#define STORE_MAX_DATABASES 256
+#define STORE_NO_EXPIRY INT64_MAX
+
+/* Positive conditions, the same number everywhere in this header. */
+enum {
+	STORE_ABSENT = 1,  /* there is no such key */
+	STORE_PENDING = 2, /* the record is not in memory: abort, wait for the fetch, run again */
+	STORE_CORRUPT = 3, /* the record fails its checksum; store_problem() says where */
+	STORE_REFUSED = 4, /* the store takes no such write now (on a full disk deletes are still taken); store_health() says why */
+};
+
+enum store_durability {
+	STORE_ALWAYS,   /* a commit may be acknowledged when it is synced */
+	STORE_INTERVAL, /* when it is written; synced every interval_ms */
+	STORE_NEVER,    /* when it is written; synced only at rotation, barrier and close */
+};
+
+enum store_flag {
+	STORE_CREATE = 1,    /* make the directory's store when there is none */
+	STORE_READ_ONLY = 2, /* change nothing on disk, take no lock that a writer needs */
+	STORE_BLOCKING = 4,  /* reads wait for the disk: never STORE_PENDING (embedding, tools) */
+};
+
+/* Told through options.event, on the owner's thread: what an administrator should know. */
+enum store_event_kind {
+	STORE_EVENT_CREATED,    /* a new store was made */
+	STORE_EVENT_RECOVERED,  /* open is complete: records and bytes replayed */
+	STORE_EVENT_TAIL_CUT,   /* an incomplete end of the log was cut: file, offset, bytes; kept under damaged/ */
+	STORE_EVENT_DAMAGE,     /* a record failed its checksum: file, offset */
+	STORE_EVENT_LEFTOVER,   /* a file no catalog names was removed: file */
+	STORE_EVENT_ROTATED,    /* a new segment was begun: file */
+	STORE_EVENT_REFUSING,   /* writes are refused from now on: text has the reason */
+	STORE_EVENT_RESUMED,    /* writes are taken again */
+};
+
+struct store_event {
+	enum store_event_kind kind;
+	const char *text; /* one line for people, complete in itself */
+	const char *file; /* or NULL */
+	uint64_t offset, bytes, records;
+};
+
+struct store_options {
+	const char *path;     /* the data directory, must exist */
+	unsigned flags;       /* enum store_flag */
+	unsigned databases;   /* 1 to STORE_MAX_DATABASES; 0: 16 */
+	uint64_t segment_size; /* bytes, 1 MiB to 16 GiB; 0: 64 MiB. A larger transaction makes a larger segment. */
+	uint32_t max_value;   /* bytes; 0: STORE_MAX_VALUE */
+	enum store_durability durability;
+	uint32_t interval_ms; /* for STORE_INTERVAL; 0: 1000 */
+	uint64_t cache_size;  /* bytes of values kept in memory beside the log's tail; UINT64_MAX: the default */
+	struct io *io;             /* NULL: io_system */
+	const struct clock *clock; /* NULL: clock_system */
+	void (*event)(void *arg, const struct store_event *e); /* may be NULL */
+	/* Called about ten times a second during recovery: bytes done and to do. May be NULL. */
+	void (*progress)(void *arg, uint64_t done, uint64_t total);
+	/* A fetch begun for this token is complete (called inside store_poll). May be NULL with STORE_BLOCKING. */
+	void (*fetched)(void *arg, void *token);
+	void *arg; /* for the three calls above */
+};
+
+struct store;
+
+/*
+ * Opens, and recovers what the last run left. Errors: -EBUSY (another process owns it; the text has its pid), -ENOENT (no store, no
+ * STORE_CREATE), -EPROTONOSUPPORT (format of a newer release), -EUCLEAN (damage that is not a torn tail), -EACCES/-EPERM (directory
+ * writable by others), -EINVAL (options), and what the disk said. *ret_error always names file and reason.
+ */
+int store_open(const struct store_options *options, struct store **ret, struct error *ret_error);
+
+/* Syncs, marks a clean stop, closes. Accepts NULL. Returns the first error of the final sync; the store is gone either way. */
+int store_close(struct store *s);
+
+/* ---- durable position and the owner's loop ---- */
+
+uint64_t store_position(const struct store *s);   /* end of the last commit */
+uint64_t store_durable(const struct store *s);    /* everything before it is on disk */
+/* Replies whose position is at most this may leave: durable with STORE_ALWAYS, otherwise written (it survives the process, not yet the machine). */
+uint64_t store_releasable(const struct store *s);
+
+/* Readable when store_poll has something to do. Owned by the store. */
+int store_notify_fd(const struct store *s);
+/* Takes in what helper threads finished; calls options.fetched and options.event. */
+void store_poll(struct store *s);
+/* End of the owner's turn: what was committed since goes to the sync thread. Cheap when there is nothing. */
+void store_submit(struct store *s);
+/* Asks for a sync of everything committed so far, whatever the policy; store_durable() tells when. */
+void store_barrier(struct store *s);
+/* Waits for position to be durable. 0, or the error that stopped the log. For embedding and shutdown, not for a loop. */
+int store_wait(struct store *s, uint64_t position);
+/* Bytes committed and not yet written; above store_backlog_limit() the owner should stop taking requests. */
+uint64_t store_backlog(const struct store *s);
+uint64_t store_backlog_limit(const struct store *s);
+
+/* 0: healthy; STORE_REFUSED: writes are refused; *ret_text (may be NULL) is the reason, valid until the next call. */
+int store_health(const struct store *s, const char **ret_text);
+/*
+ * How often commits were taken back because the disk refused them (inside store_poll, or a wait that failed). When this has changed, every position
+ * above store_position() and above what was releasable before names a commit that did not happen, and positions above it will be given out again.
+ */
+uint64_t store_rollbacks(const struct store *s);
+/* Text of the last STORE_CORRUPT, STORE_REFUSED or negative result, names file and offset. */
+const char *store_problem(const struct store *s);
+
+int64_t store_now(const struct store *s);                       /* steady milliseconds */
+int64_t store_from_wall(const struct store *s, int64_t wall_ms); /* wall time -> steady, saturating */
+int64_t store_to_wall(const struct store *s, int64_t steady_ms);
+
+/* Run-time settings. */
+void store_set_durability(struct store *s, enum store_durability d, uint32_t interval_ms);
+void store_set_segment_size(struct store *s, uint64_t bytes);
+void store_set_max_value(struct store *s, uint32_t bytes);
+
+/* Removes up to about `pages` leaf pages' worth of expired keys, one commit; returns how many keys went. Call by timer. */
+unsigned store_expire_some(struct store *s, unsigned pages);
+
+/* ---- transactions ---- */
+
+/*
+ * A transaction reads and states writes, then is committed (all of it, atomically) or aborted. One is open at a time; there is no
+ * concurrency to conflict with, so commit fails only for reasons of memory, limits or disk. Reads see the transaction's own writes.
+ */
+struct txn;
+struct store_fetch; /* the records one parked request waits for; see below */
+
+/* Begins; never fails. `fetch` may be NULL. The returned object belongs to the store. */
+struct txn *txn_begin(struct store *s, struct store_fetch *fetch);
+
+struct txn_value {
+	struct slice data; /* borrowed until commit or abort */
+	int64_t expire_ms; /* STORE_NO_EXPIRY: none */
+};
+
+/*
+ * 0, STORE_ABSENT, STORE_PENDING, STORE_CORRUPT or a negative errno (-EIO: the read failed; -E2BIG: it would take too much memory to fetch
+ * this record together with those already fetched). An expired key is absent.
+ */
+int txn_get(struct txn *t, unsigned db, struct slice key, struct txn_value *ret);
+/* Existence and expiry without the value, never touches the disk: 0 or STORE_ABSENT. ret_expire_ms may be NULL. */
+int txn_peek(struct txn *t, unsigned db, struct slice key, int64_t *ret_expire_ms);
+
+/*
+ * State a write. key and value are borrowed until commit. Returns 0; -EMSGSIZE (key or value above its limit);
+ * -ENOMEM; STORE_REFUSED. txn_delete: STORE_ABSENT when there is nothing to delete (and nothing is written).
+ */
+int txn_put(struct txn *t, unsigned db, struct slice key, struct slice value, int64_t expire_ms);
+int txn_delete(struct txn *t, unsigned db, struct slice key);
+/* Gives the key another expiry: 0, STORE_ABSENT, STORE_PENDING, STORE_CORRUPT or an error, as txn_get and txn_put. */
+int txn_touch(struct txn *t, unsigned db, struct slice key, int64_t expire_ms);
+/* Deletes every key of a database. */
+int txn_flush(struct txn *t, unsigned db);
+/* Exchanges two databases. */
+int txn_swap(struct txn *t, unsigned db, unsigned other);
+
+/* Memory that lives until commit or abort; NULL: none, or more than a transaction may have. */
+void *txn_alloc(struct txn *t, size_t size);
+
+uint64_t txn_count(struct txn *t, unsigned db);    /* keys, expired ones not yet swept included */
+uint64_t txn_expiring(struct txn *t, unsigned db); /* keys with an expiry, committed state only */
+bool txn_has_writes(const struct txn *t);
+
+/*
+ * Ends the transaction. *ret_position: nothing that was read or written here may be shown to anybody before store_releasable()
+ * reaches it (0: no wait); it counts writes of others that this transaction saw. Returns 0; -ENOMEM, -E2BIG (STORE_MAX_TRANSACTION) or
+ * STORE_REFUSED: nothing was written, the transaction is aborted.
+ */
+int txn_commit(struct txn *t, uint64_t *ret_position);
+/* The position of a transaction that is to be aborted though its reads were used for a reply: as *ret_position above. */
+uint64_t txn_seen(const struct txn *t);
+void txn_abort(struct txn *t);
+
+/* The stated writes in order, for those who watch keys; valid until commit or abort ends the transaction. */
+enum txn_op_kind { TXN_PUT, TXN_DELETE, TXN_FLUSH, TXN_SWAP };
+struct txn_op {
+	enum txn_op_kind kind;
+	unsigned db, other; /* other: of TXN_SWAP */
+	struct slice key, value;
+	int64_t expire_ms;
+};
+size_t txn_ops(const struct txn *t, const struct txn_op **ret);
+
+/* ---- ordered reads inside a transaction; they see its own writes ---- */
+
+struct txn_scan;
+
+/*
+ * Starts at `from` and ends before `to`, bytewise; empty slices are no bound. With reverse it starts at the last key before `to` and goes
+ * down to `from`. Expired keys are skipped. NULL: no memory. Ends with txn_scan_end, before the transaction does.
+ */
+struct txn_scan *txn_scan_begin(struct txn *t, unsigned db, struct slice from, struct slice to, bool reverse);
+/* 0 with the next key, valid until the next call; STORE_ABSENT at the end. ret_expire_ms may be NULL. */
+int txn_scan_next(struct txn_scan *scan, struct slice *ret_key, int64_t *ret_expire_ms);
+struct txn_scan *txn_scan_end(struct txn_scan *scan); /* accepts NULL, returns NULL */
+
+/* Some key of the database, about evenly chosen: 0 or STORE_ABSENT; the slice is valid until commit or abort. */
+int txn_random(struct txn *t, unsigned db, uint64_t random, struct slice *ret_key);
+
+/* ---- cold records ---- */
+
+/*
+ * A handler that gets STORE_PENDING aborts and is run again when its records have been fetched. Before it aborts, whoever runs it may
+ * name the other keys it will need, so that they are fetched together. The fetched records stay with the store_fetch until it is reset,
+ * so the second run cannot miss them again.
+ */
+struct store_fetch *store_fetch_new(struct store *s, void *token); /* NULL: no memory */
+struct store_fetch *store_fetch_free(struct store_fetch *f);       /* also in flight: the result is then dropped */
+void store_fetch_reset(struct store_fetch *f);                     /* the request is done: drop the records */
+/* Names a key: 0 when its record can be read at once (or is absent), STORE_PENDING when it was put on the list, or an error. */
+int txn_prepare(struct txn *t, unsigned db, struct slice key);
+/* Begins the listed reads on the fetch threads; options.fetched(token) comes when all are done. 0, or -ENOMEM. */
+int store_fetch_start(struct store_fetch *f);
+
+/* Overlaps the memory latency of lookups to come. Advisory. */
+struct store_probe {
+	unsigned db;
+	struct slice key;
+};
+#define STORE_PREFETCH_MAX 64
+void store_prefetch(struct store *s, const struct store_probe *probes, size_t n);
+
+/* ---- numbers ---- */
+
+struct store_stats {
+	uint64_t keys, expiring;          /* all databases */
+	uint64_t keydir_bytes;            /* memory */
+	uint64_t cache_bytes, tail_bytes; /* memory */
+	uint64_t cache_hits, cache_misses, fetches;
+	uint64_t segments, log_bytes;     /* files, and bytes used in them */
+	uint64_t live_bytes;              /* bytes of records that are the current version of their key */
+	uint64_t active_segment, oldest_segment;
+	uint64_t commits, records, bytes_appended; /* since open */
+	uint64_t syncs, sync_us_total, sync_us_max, last_sync_us;
+	uint64_t expired;                 /* keys removed because their time had come */
+	uint64_t recovered_records, recovered_bytes, recovery_us, tail_bytes_cut;
+	uint64_t damaged;                 /* records found damaged since open */
+};
+void store_stats(const struct store *s, struct store_stats *ret);
+uint64_t store_count(const struct store *s, unsigned db);
+uint64_t store_expiring(const struct store *s, unsigned db);
+unsigned store_databases(const struct store *s);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The tail: the youngest part of the log in memory. The owner appends encoded records; the sync thread writes them out; what
+ * has been written stays a while, so that young records are read without a system call. A list of chunks, oldest
+ * first. A record is never split between chunks, a chunk never between segments.
+ *
+ * Threads: tail_* are the owner's. The sync thread follows `next` and reads bytes below the submitted position only.
+ */
+#ifndef STORE_TAIL_H
+#define STORE_TAIL_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define TAIL_CHUNK ((size_t)1 << 20) /* bytes of a usual chunk; a larger transaction gets one of its own */
+#define TAIL_KEEP ((uint64_t)4 << 20) /* bytes that stay in memory after they were written */
+
+struct segment;
+
+struct chunk {
+	_Atomic(struct chunk *) next;
+	struct segment *segment;
+	uint64_t position; /* of the first byte */
+	size_t len, cap;   /* the owner's; final once next is set */
+	char data[];
+};
+
+struct tail {
+	struct chunk **ring;         /* chunks oldest first, ring[head .. head + count) modulo ring_cap */
+	size_t head, count, ring_cap;
+	struct chunk *spare;         /* empty usual chunks, linked by next */
+	unsigned spares;
+	uint64_t bytes;              /* memory of all chunks */
+};
+
+void tail_init(struct tail *t);
+void tail_free(struct tail *t);
+
+/* Room for len contiguous bytes at position in segment: NULL when there is no memory. Appending is then tail_advance. */
+char *tail_room(struct tail *t, struct segment *segment, uint64_t position, size_t len);
+void tail_advance(struct tail *t, size_t len);
+
+/* The bytes at a position, or NULL when they are no longer (or not) in memory. */
+const char *tail_at(const struct tail *t, uint64_t position);
+
+/* Lets go of chunks that are durable and too old to keep. */
+void tail_trim(struct tail *t, uint64_t durable);
+
+/* Drops everything from a position on, which must not be older than the tail. The sync thread must not be looking. */
+void tail_cut(struct tail *t, uint64_t position);
+
+struct chunk *tail_oldest(const struct tail *t); /* NULL: empty */
+struct chunk *tail_youngest(const struct tail *t);
+
+#endif

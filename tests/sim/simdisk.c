@@ -1,0 +1,761 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/simdisk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECTOR 512
+#define BLOCK 4096
+#define MAX_HANDLES 512
+
+struct inode {
+	struct inode *all_next;
+	unsigned char *now, *disk; /* as processes see it; as it is on the medium */
+	size_t now_size, disk_size;
+	unsigned char *dirty;      /* one flag per block of now */
+	size_t dirty_blocks;
+	bool is_dir;
+	bool size_dirty;
+	int locked_by; /* handle + 1 */
+};
+
+struct name {
+	char *text;
+	struct inode *inode;
+};
+
+struct names {
+	struct name *list;
+	size_t count;
+};
+
+struct op {
+	enum { OP_LINK, OP_UNLINK, OP_RENAME } kind;
+	char *from, *to;
+	struct inode *inode;
+};
+
+struct simdisk {
+	struct io io;
+	pthread_mutex_t lock;
+	uint64_t random;
+	struct inode *all;
+	struct names now, disk; /* one flat directory; sub-directories are accepted and their files dropped */
+	struct op *ops;
+	size_t op_count;
+	struct {
+		struct inode *inode;
+		bool used, is_root;
+	} handle[MAX_HANDLES];
+	pthread_cond_t let_go;
+	bool held[5];
+	unsigned waiting[5];
+	uint64_t calls[5];
+	uint64_t fail_at, fail_more, die_at;
+	enum simdisk_call fail_kind;
+	int fail_error;
+	bool dead;
+	unsigned cold;
+};
+
+_Thread_local volatile bool simdisk_allocates;
+
+/* The disk's own memory is never the one that runs out. The mark is volatile: compilers know that realloc looks at no variable of ours. */
+static void *get_memory(void *p, size_t size)
+{
+	simdisk_allocates = true;
+	p = realloc(p, size);
+	simdisk_allocates = false;
+	if (!p)
+		abort();
+	return p;
+}
+
+static void *get_zeroed(size_t n, size_t size)
+{
+	return memset(get_memory(NULL, n * size), 0, n * size);
+}
+
+static char *copy_text(const char *text)
+{
+	return strcpy(get_memory(NULL, strlen(text) + 1), text);
+}
+
+uint64_t sim_random(uint64_t *state)
+{
+	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return z ^ (z >> 31);
+}
+
+static struct simdisk *disk_of(struct io *io)
+{
+	return (struct simdisk *)(void *)io;
+}
+
+static uint64_t pick(struct simdisk *d, uint64_t n)
+{
+	return n ? sim_random(&d->random) % n : 0;
+}
+
+/* Counts a call; the error it must fail with, or 0. Under lock. */
+static int admit(struct simdisk *d, enum simdisk_call kind)
+{
+	bool changes = kind != SIM_READ;
+
+	if (d->dead)
+		return -EIO;
+	d->calls[kind]++;
+	d->calls[SIM_ANY] += changes;
+	if (d->die_at && changes && d->calls[SIM_ANY] >= d->die_at) {
+		d->dead = true;
+		pthread_cond_broadcast(&d->let_go);
+		return -EIO;
+	}
+	if (d->fail_at && (d->fail_kind == kind || (d->fail_kind == SIM_ANY && changes)) &&
+		d->calls[d->fail_kind] >= d->fail_at && d->calls[d->fail_kind] <= d->fail_at + d->fail_more)
+		return d->fail_error;
+	return 0;
+}
+
+static struct name *find_name(struct names *n, const char *text)
+{
+	for (size_t i = 0; i < n->count; i++)
+		if (strcmp(n->list[i].text, text) == 0)
+			return &n->list[i];
+	return NULL;
+}
+
+static void remove_name(struct names *n, const char *text)
+{
+	struct name *at = find_name(n, text);
+
+	if (!at)
+		return;
+	free(at->text);
+	*at = n->list[--n->count];
+}
+
+static void set_name(struct names *n, const char *text, struct inode *inode)
+{
+	struct name *at = find_name(n, text);
+
+	if (!at) {
+		n->list = get_memory(n->list, (n->count + 1) * sizeof(*n->list));
+		at = &n->list[n->count++];
+		at->text = copy_text(text);
+	}
+	at->inode = inode;
+}
+
+static void apply_name_op(struct names *n, const struct op *o)
+{
+	if (o->kind == OP_LINK)
+		set_name(n, o->to, o->inode);
+	if (o->kind == OP_UNLINK)
+		remove_name(n, o->from);
+	if (o->kind == OP_RENAME) {
+		remove_name(n, o->from);
+		set_name(n, o->to, o->inode);
+	}
+}
+
+static void do_name_op(struct simdisk *d, struct op o)
+{
+	o.from = o.from ? copy_text(o.from) : NULL;
+	o.to = o.to ? copy_text(o.to) : NULL;
+	apply_name_op(&d->now, &o);
+	d->ops = get_memory(d->ops, (d->op_count + 1) * sizeof(*d->ops));
+	d->ops[d->op_count++] = o;
+}
+
+static void drop_ops(struct simdisk *d)
+{
+	for (size_t i = 0; i < d->op_count; i++) {
+		free(d->ops[i].from);
+		free(d->ops[i].to);
+	}
+	d->op_count = 0;
+}
+
+static struct inode *new_inode(struct simdisk *d, bool is_dir)
+{
+	struct inode *n = get_zeroed(1, sizeof(*n));
+
+	n->is_dir = is_dir;
+	n->all_next = d->all;
+	d->all = n;
+	return n;
+}
+
+static int new_handle(struct simdisk *d, struct inode *inode, bool is_root)
+{
+	for (int i = 0; i < MAX_HANDLES; i++)
+		if (!d->handle[i].used) {
+			d->handle[i].inode = inode;
+			d->handle[i].used = true;
+			d->handle[i].is_root = is_root;
+			return i;
+		}
+	return -EMFILE;
+}
+
+static void resize_now(struct inode *n, size_t size)
+{
+	size_t blocks = (size + BLOCK - 1) / BLOCK;
+
+	n->now = get_memory(n->now, size + 1);
+	if (size > n->now_size)
+		memset(n->now + n->now_size, 0, size - n->now_size);
+	if (blocks > n->dirty_blocks) {
+		n->dirty = get_memory(n->dirty, blocks);
+		memset(n->dirty + n->dirty_blocks, 0, blocks - n->dirty_blocks);
+		n->dirty_blocks = blocks;
+	}
+	/* What is cut off does not come back from the medium when the file grows again. */
+	if (size < n->now_size)
+		memset(n->dirty + size / BLOCK, 1, n->dirty_blocks - size / BLOCK);
+	n->now_size = size;
+}
+
+static void write_now(struct inode *n, const void *data, size_t len, size_t offset)
+{
+	if (offset + len > n->now_size) {
+		resize_now(n, offset + len);
+		n->size_dirty = true;
+	}
+	memcpy(n->now + offset, data, len);
+	for (size_t b = offset / BLOCK; len && b <= (offset + len - 1) / BLOCK; b++)
+		n->dirty[b] = 1;
+}
+
+static void make_durable(struct inode *n)
+{
+	n->disk = get_memory(n->disk, n->now_size + 1);
+	if (n->now_size)
+		memcpy(n->disk, n->now, n->now_size);
+	n->disk_size = n->now_size;
+	if (n->dirty_blocks)
+		memset(n->dirty, 0, n->dirty_blocks);
+	n->size_dirty = false;
+}
+
+/* Waits while calls of this kind are held. Under lock, which is let go of meanwhile. */
+static void pause_held(struct simdisk *d, enum simdisk_call kind)
+{
+	d->waiting[kind]++;
+	while (d->held[kind] && !d->dead)
+		pthread_cond_wait(&d->let_go, &d->lock);
+	d->waiting[kind]--;
+}
+
+/* A sync carries the dirty blocks only: what an earlier one failed to carry is clean, and stays lost. */
+static void sync_blocks(struct inode *n)
+{
+	n->disk = get_memory(n->disk, n->now_size + 1);
+	if (n->now_size > n->disk_size)
+		memset(n->disk + n->disk_size, 0, n->now_size - n->disk_size);
+	n->disk_size = n->now_size;
+	for (size_t at = 0, b = 0; at < n->now_size; at += BLOCK, b++)
+		if (n->dirty[b])
+			memcpy(n->disk + at, n->now + at, n->now_size - at < BLOCK ? n->now_size - at : BLOCK);
+	if (n->dirty_blocks)
+		memset(n->dirty, 0, n->dirty_blocks);
+	n->size_dirty = false;
+}
+
+/* ---- the table ---- */
+
+#define ENTER(io, kind)                                                                                      \
+	struct simdisk *d = disk_of(io);                                                                     \
+	pthread_mutex_lock(&d->lock);                                                                        \
+	int error_ = admit(d, kind)
+
+#define LEAVE(value)                                                                                         \
+	do {                                                                                                 \
+		long leave_ = (long)(value);                                                                 \
+		pthread_mutex_unlock(&d->lock);                                                              \
+		return (int)leave_;                                                                          \
+	} while (0)
+
+static int sim_open_dir(struct io *io, const char *path)
+{
+	ENTER(io, SIM_READ);
+	(void)path;
+	LEAVE(error_ ? error_ : new_handle(d, NULL, true));
+}
+
+static int sim_open(struct io *io, int dir, const char *name, int flags, mode_t mode)
+{
+	ENTER(io, flags & O_CREAT ? SIM_META : SIM_READ);
+	(void)mode;
+	if (error_)
+		LEAVE(error_);
+	/* Files of sub-directories live outside the model: they can be written and are forgotten. */
+	struct name *n = d->handle[dir].is_root ? find_name(&d->now, name) : NULL;
+	struct inode *inode = n ? n->inode : NULL;
+	if (inode && flags & O_CREAT && flags & O_EXCL)
+		LEAVE(-EEXIST);
+	if (!inode && !(flags & O_CREAT))
+		LEAVE(-ENOENT);
+	if (!inode) {
+		inode = new_inode(d, false);
+		if (d->handle[dir].is_root)
+			do_name_op(d, (struct op){ .kind = OP_LINK, .to = (char *)(uintptr_t)name, .inode = inode });
+	} else if (flags & O_TRUNC) {
+		resize_now(inode, 0);
+		inode->size_dirty = true;
+	}
+	LEAVE(new_handle(d, inode, false));
+}
+
+static int sim_close(struct io *io, int fd)
+{
+	struct simdisk *d = disk_of(io);
+
+	pthread_mutex_lock(&d->lock);
+	if (d->handle[fd].inode && d->handle[fd].inode->locked_by == fd + 1)
+		d->handle[fd].inode->locked_by = 0;
+	d->handle[fd].used = false;
+	LEAVE(0);
+}
+
+static ssize_t sim_pread(struct io *io, int fd, void *data, size_t len, uint64_t offset, int flags)
+{
+	ENTER(io, SIM_READ);
+	if (error_)
+		LEAVE(error_);
+	if (flags & IO_NOWAIT && d->cold && pick(d, d->cold) == 0)
+		LEAVE(-EAGAIN);
+	if (!(flags & IO_NOWAIT))
+		pause_held(d, SIM_READ);
+	const struct inode *n = d->handle[fd].inode;
+	if (offset >= n->now_size)
+		LEAVE(0);
+	if (len > n->now_size - offset)
+		len = n->now_size - offset;
+	memcpy(data, n->now + offset, len);
+	pthread_mutex_unlock(&d->lock);
+	return (ssize_t)len;
+}
+
+static ssize_t sim_pwritev(struct io *io, int fd, const struct iovec *iov, int iovcnt, uint64_t offset)
+{
+	ENTER(io, SIM_WRITE);
+	size_t total = 0, allowed = SIZE_MAX;
+
+	for (int i = 0; i < iovcnt; i++)
+		total += iov[i].iov_len;
+	if (error_)
+		allowed = d->dead ? 0 : pick(d, total + 1);
+	size_t done = 0;
+	for (int i = 0; i < iovcnt && done < allowed; i++) {
+		size_t n = iov[i].iov_len < allowed - done ? iov[i].iov_len : allowed - done;
+		write_now(d->handle[fd].inode, iov[i].iov_base, n, offset + done);
+		done += n;
+	}
+	pthread_mutex_unlock(&d->lock);
+	return error_ ? error_ : (ssize_t)total;
+}
+
+static int sim_sync(struct io *io, int fd)
+{
+	struct simdisk *d = disk_of(io);
+
+	pthread_mutex_lock(&d->lock);
+	pause_held(d, SIM_SYNC);
+	int error_ = admit(d, SIM_SYNC);
+	struct inode *n = d->handle[fd].inode;
+	if (error_) {
+		/* The kernel marks the pages clean: readable until the power goes, then gone, and no later sync brings them back. */
+		if (n && n->dirty_blocks)
+			memset(n->dirty, 0, n->dirty_blocks);
+		LEAVE(error_);
+	}
+	if (n) {
+		sync_blocks(n);
+	} else {
+		for (size_t i = 0; i < d->op_count; i++)
+			apply_name_op(&d->disk, &d->ops[i]);
+		drop_ops(d);
+	}
+	LEAVE(0);
+}
+
+static int sim_ftruncate(struct io *io, int fd, uint64_t size)
+{
+	ENTER(io, SIM_META);
+	if (!error_) {
+		struct inode *n = d->handle[fd].inode;
+		resize_now(n, size);
+		n->size_dirty = true;
+	}
+	LEAVE(error_);
+}
+
+static int sim_fstat(struct io *io, int fd, struct stat *ret)
+{
+	struct simdisk *d = disk_of(io);
+
+	pthread_mutex_lock(&d->lock);
+	const struct inode *n = d->handle[fd].inode;
+	*ret = (struct stat){ .st_mode = n && !n->is_dir ? S_IFREG | 0600 : S_IFDIR | 0700, .st_size = n ? (off_t)n->now_size : 0 };
+	LEAVE(0);
+}
+
+static int sim_rename(struct io *io, int dir, const char *from, const char *to)
+{
+	ENTER(io, SIM_META);
+	struct name *n = find_name(&d->now, from);
+	(void)dir;
+	if (error_ || !n)
+		LEAVE(error_ ? error_ : -ENOENT);
+	struct op o = { OP_RENAME, (char *)(uintptr_t)from, (char *)(uintptr_t)to, n->inode };
+	do_name_op(d, o);
+	LEAVE(0);
+}
+
+static int sim_unlink(struct io *io, int dir, const char *name)
+{
+	struct simdisk *d = disk_of(io);
+
+	pthread_mutex_lock(&d->lock);
+	(void)dir;
+	if (!find_name(&d->now, name))
+		LEAVE(d->dead ? -EIO : -ENOENT); /* looking for leftovers changes nothing: not a call that can matter */
+	int error = admit(d, SIM_META);
+	if (!error)
+		do_name_op(d, (struct op){ .kind = OP_UNLINK, .from = (char *)(uintptr_t)name });
+	LEAVE(error);
+}
+
+static int sim_link(struct io *io, int from_dir, const char *from, int to_dir, const char *to)
+{
+	ENTER(io, SIM_META);
+	struct name *n = find_name(&d->now, from);
+	(void)from_dir;
+	(void)to_dir;
+	if (!error_ && n)
+		do_name_op(d, (struct op){ .kind = OP_LINK, .to = (char *)(uintptr_t)to, .inode = n->inode });
+	LEAVE(error_ ? error_ : n ? 0 : -ENOENT);
+}
+
+static int sim_mkdir(struct io *io, int dir, const char *name, mode_t mode)
+{
+	ENTER(io, SIM_META);
+	(void)dir;
+	(void)mode;
+	if (!error_ && find_name(&d->now, name))
+		LEAVE(-EEXIST);
+	if (!error_)
+		do_name_op(d, (struct op){ .kind = OP_LINK, .to = (char *)(uintptr_t)name, .inode = new_inode(d, true) });
+	LEAVE(error_);
+}
+
+static int sim_list(struct io *io, int dir, int (*each)(void *arg, const char *name), void *arg)
+{
+	struct simdisk *d = disk_of(io);
+	int r = 0;
+
+	(void)dir;
+	/* Copies first: each() calls back into the table. */
+	pthread_mutex_lock(&d->lock);
+	size_t count = d->now.count;
+	char **copy = get_zeroed(count + 1, sizeof(*copy));
+	for (size_t i = 0; i < count; i++)
+		copy[i] = copy_text(d->now.list[i].text);
+	pthread_mutex_unlock(&d->lock);
+	for (size_t i = 0; i < count; i++) {
+		if (r == 0)
+			r = each(arg, copy[i]);
+		free(copy[i]);
+	}
+	free(copy);
+	return r;
+}
+
+static int sim_lock(struct io *io, int fd)
+{
+	struct simdisk *d = disk_of(io);
+
+	pthread_mutex_lock(&d->lock);
+	struct inode *n = d->handle[fd].inode;
+	if (n->locked_by && n->locked_by != fd + 1)
+		LEAVE(-EWOULDBLOCK);
+	n->locked_by = fd + 1;
+	LEAVE(0);
+}
+
+static int sim_free_space(struct io *io, int dir, uint64_t *ret)
+{
+	(void)io;
+	(void)dir;
+	*ret = UINT64_C(1) << 40;
+	return 0;
+}
+
+/* ---- the machine ---- */
+
+struct simdisk *simdisk_new(uint64_t seed)
+{
+	struct simdisk *d = get_zeroed(1, sizeof(*d));
+
+	d->io = (struct io){ sim_open_dir, sim_open, sim_close, sim_pread, sim_pwritev, sim_sync, sim_sync, sim_ftruncate, sim_fstat,
+		sim_rename, sim_unlink, sim_link, sim_mkdir, sim_list, sim_lock, sim_free_space };
+	d->random = seed;
+	pthread_mutex_init(&d->lock, NULL);
+	pthread_cond_init(&d->let_go, NULL);
+	return d;
+}
+
+static void free_names(struct names *n)
+{
+	for (size_t i = 0; i < n->count; i++)
+		free(n->list[i].text);
+	free(n->list);
+	*n = (struct names){ 0 };
+}
+
+static void free_inode(struct inode *n)
+{
+	free(n->now);
+	free(n->disk);
+	free(n->dirty);
+	free(n);
+}
+
+void simdisk_free(struct simdisk *d)
+{
+	while (d->all) {
+		struct inode *n = d->all;
+		d->all = n->all_next;
+		free_inode(n);
+	}
+	drop_ops(d);
+	free(d->ops);
+	free_names(&d->now);
+	free_names(&d->disk);
+	pthread_cond_destroy(&d->let_go);
+	pthread_mutex_destroy(&d->lock);
+	free(d);
+}
+
+struct io *simdisk_io(struct simdisk *d)
+{
+	return &d->io;
+}
+
+uint64_t simdisk_calls(struct simdisk *d, enum simdisk_call kind)
+{
+	pthread_mutex_lock(&d->lock);
+	uint64_t n = d->calls[kind];
+	pthread_mutex_unlock(&d->lock);
+	return n;
+}
+
+void simdisk_fail(struct simdisk *d, enum simdisk_call kind, uint64_t n, uint64_t more, int error)
+{
+	pthread_mutex_lock(&d->lock);
+	d->fail_kind = kind;
+	d->fail_at = n ? d->calls[kind] + n : 0;
+	d->fail_more = more;
+	d->fail_error = error;
+	pthread_mutex_unlock(&d->lock);
+}
+
+void simdisk_die_at(struct simdisk *d, uint64_t n)
+{
+	pthread_mutex_lock(&d->lock);
+	d->die_at = n ? d->calls[SIM_ANY] + n : 0;
+	pthread_mutex_unlock(&d->lock);
+}
+
+void simdisk_die(struct simdisk *d)
+{
+	pthread_mutex_lock(&d->lock);
+	d->dead = true;
+	pthread_cond_broadcast(&d->let_go);
+	pthread_mutex_unlock(&d->lock);
+}
+
+bool simdisk_is_dead(struct simdisk *d)
+{
+	pthread_mutex_lock(&d->lock);
+	bool dead = d->dead;
+	pthread_mutex_unlock(&d->lock);
+	return dead;
+}
+
+void simdisk_hold(struct simdisk *d, enum simdisk_call kind, bool hold)
+{
+	pthread_mutex_lock(&d->lock);
+	d->held[kind] = hold;
+	pthread_cond_broadcast(&d->let_go);
+	pthread_mutex_unlock(&d->lock);
+}
+
+unsigned simdisk_waiting(struct simdisk *d, enum simdisk_call kind)
+{
+	pthread_mutex_lock(&d->lock);
+	unsigned n = d->waiting[kind];
+	pthread_mutex_unlock(&d->lock);
+	return n;
+}
+
+unsigned simdisk_open_handles(struct simdisk *d)
+{
+	unsigned n = 0;
+
+	pthread_mutex_lock(&d->lock);
+	for (int i = 0; i < MAX_HANDLES; i++)
+		n += d->handle[i].used;
+	pthread_mutex_unlock(&d->lock);
+	return n;
+}
+
+void simdisk_cold(struct simdisk *d, unsigned n)
+{
+	d->cold = n;
+}
+
+void simdisk_kill(struct simdisk *d)
+{
+	for (int i = 0; i < MAX_HANDLES; i++)
+		d->handle[i].used = false;
+	for (struct inode *n = d->all; n; n = n->all_next)
+		n->locked_by = 0;
+	d->dead = false;
+	d->die_at = d->fail_at = 0;
+	memset(d->held, 0, sizeof(d->held));
+}
+
+/* Decides, sector by sector of each dirty block, what reached the medium. */
+static void settle_inode(struct simdisk *d, struct inode *n)
+{
+	size_t size = n->disk_size;
+
+	if (n->size_dirty) /* the new length may be there without its data, or the data without all of it */
+		size = n->now_size > n->disk_size ? n->disk_size + pick(d, n->now_size - n->disk_size + 1) :
+		       pick(d, 2)                 ? n->now_size :
+						    n->disk_size;
+	if (n->size_dirty && pick(d, 3) == 0)
+		size = n->now_size;
+	unsigned char *data = get_zeroed(1, size + 1);
+	size_t keep = size < n->disk_size ? size : n->disk_size;
+	if (keep)
+		memcpy(data, n->disk, keep);
+	bool garbage = pick(d, 8) == 0; /* blocks allocated but never written may show anything */
+	for (size_t b = 0; b < n->dirty_blocks && b * BLOCK < size; b++) {
+		unsigned fate = (unsigned)pick(d, 4);
+		for (size_t at = b * BLOCK; at < (b + 1) * BLOCK && at < size; at += SECTOR) {
+			size_t end = at + SECTOR < size ? at + SECTOR : size;
+			bool written = n->dirty[b] && (fate == 0 || (fate == 1 && pick(d, 2)));
+			if (written && end > n->now_size)
+				end = n->now_size > at ? n->now_size : at;
+			if (written)
+				memcpy(data + at, n->now + at, end - at);
+			else if (garbage && n->dirty[b])
+				for (size_t i = at > n->disk_size ? at : n->disk_size; i < end; i++)
+					data[i] = (unsigned char)sim_random(&d->random);
+		}
+	}
+	free(n->now);
+	n->now = data;
+	n->now_size = size;
+	n->dirty_blocks = (size + BLOCK - 1) / BLOCK;
+	n->dirty = get_memory(n->dirty, n->dirty_blocks + 1);
+	make_durable(n);
+}
+
+void simdisk_power_cycle(struct simdisk *d)
+{
+	/* Journals keep the order of names; nothing promises that they do. */
+	bool ordered = pick(d, 2);
+	size_t survive = pick(d, d->op_count + 1);
+
+	for (struct inode *n = d->all; n; n = n->all_next)
+		settle_inode(d, n);
+	for (size_t i = 0; i < d->op_count; i++)
+		if (ordered ? i < survive : pick(d, 2))
+			apply_name_op(&d->disk, &d->ops[i]);
+	drop_ops(d);
+	free_names(&d->now);
+	for (size_t i = 0; i < d->disk.count; i++)
+		set_name(&d->now, d->disk.list[i].text, d->disk.list[i].inode);
+	simdisk_kill(d);
+	/* Files without a name are gone. */
+	for (struct inode **at = &d->all; *at;) {
+		bool named = false;
+		for (size_t i = 0; i < d->now.count; i++)
+			named |= d->now.list[i].inode == *at;
+		struct inode *n = *at;
+		if (named) {
+			at = &n->all_next;
+			continue;
+		}
+		*at = n->all_next;
+		free_inode(n);
+	}
+}
+
+unsigned char *simdisk_file(struct simdisk *d, const char *name, size_t *ret_size)
+{
+	struct name *n = find_name(&d->now, name);
+
+	if (!n)
+		return NULL;
+	*ret_size = n->inode->now_size;
+	return n->inode->now;
+}
+
+void simdisk_resize(struct simdisk *d, const char *name, size_t size)
+{
+	struct name *n = find_name(&d->now, name);
+
+	if (n) {
+		resize_now(n->inode, size);
+		make_durable(n->inode);
+	}
+}
+
+void simdisk_write(struct simdisk *d, const char *name, const void *data, size_t len)
+{
+	struct name *n = find_name(&d->now, name);
+	struct inode *inode = n ? n->inode : new_inode(d, false);
+
+	set_name(&d->now, name, inode);
+	set_name(&d->disk, name, inode);
+	resize_now(inode, len);
+	if (len)
+		memcpy(inode->now, data, len);
+	make_durable(inode);
+}
+
+struct simdisk *simdisk_copy(struct simdisk *d, uint64_t seed)
+{
+	struct simdisk *copy = simdisk_new(seed);
+
+	for (size_t i = 0; i < d->now.count; i++) {
+		const struct inode *n = d->now.list[i].inode;
+		simdisk_write(copy, d->now.list[i].text, n->now, n->now_size);
+		find_name(&copy->now, d->now.list[i].text)->inode->is_dir = n->is_dir;
+	}
+	return copy;
+}
+
+void simdisk_remove(struct simdisk *d, const char *name)
+{
+	remove_name(&d->now, name);
+	remove_name(&d->disk, name);
+}
+
+const char *simdisk_name(struct simdisk *d, size_t n)
+{
+	return n < d->now.count ? d->now.list[n].text : NULL;
+}

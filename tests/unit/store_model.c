@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: MIT
+ * The store against a plain model: random transactions, ordered reads, expiry, clean reopen, kill, power loss at any call, failing calls.
+ * What a store shows after any of these must be the model's state after some commit, none of them older than the last one known durable.
+ *
+ * KVD_TEST_SEED=N replays one case; KVD_TEST_CASES=N sets how many are run.
+ */
+#include <errno.h>
+#include "sim/simdisk.h"
+#include "store/store.h"
+#include "tap.h"
+
+#define KEYS 24      /* distinct keys a database */
+#define DATABASES 3
+#define HISTORY 4096 /* commits between two moments known to be durable */
+
+struct cell {
+	bool there;
+	uint32_t value; /* names the bytes: see make_value */
+	int64_t expire_wall_ms;
+};
+
+struct state {
+	struct cell cell[DATABASES][KEYS];
+};
+
+struct fake_clock {
+	struct clock clock;
+	_Atomic int64_t ms;
+};
+
+struct world {
+	uint64_t seed, random;
+	struct simdisk *disk;
+	struct fake_clock clock;
+	struct store *store;
+	struct state *history; /* states after each commit since the last durable one; [0] is durable */
+	uint64_t *position;
+	size_t count;
+	size_t taken_back; /* states up to here existed before a rollback; a failing disk may bring them back at the next start */
+	uint32_t next_value;
+	unsigned segment_kib;
+	bool lockstep;
+	enum store_durability durability;
+	char why[200];
+};
+
+static uint64_t pick(struct world *w, uint64_t n)
+{
+	return sim_random(&w->random) % n;
+}
+
+static int64_t fake_wall(const struct clock *c)
+{
+	return ((const struct fake_clock *)(const void *)c)->ms;
+}
+
+static uint64_t fake_mono(const struct clock *c)
+{
+	return (uint64_t)((const struct fake_clock *)(const void *)c)->ms * 1000000;
+}
+
+static size_t make_key(char *out, unsigned i)
+{
+	/* Short, empty, binary and long keys, some a prefix of others. */
+	static const size_t lengths[] = { 0, 1, 2, 3, 8, 16, 17, 300 };
+	size_t len = i && i % 8 == 0 ? 5 : lengths[i % 8]; /* one empty key is enough */
+
+	memset(out, i < 8 ? 'a' : i < 16 ? 0 : 0xff, len);
+	if (len > 2)
+		out[len - 1] = (char)i;
+	return len;
+}
+
+static size_t make_value(char *out, uint32_t value)
+{
+	static const size_t lengths[] = { 0, 1, 7, 60, 100, 4000, 9000, 70000 };
+	size_t len = lengths[value % 8];
+
+	for (size_t i = 0; i < len; i++)
+		out[i] = (char)(value >> (8 * (i & 3)) ^ i);
+	return len;
+}
+
+static void open_world(struct world *w, int *ret, struct error *e)
+{
+	struct store_options o = {
+		.path = "sim",
+		.flags = STORE_CREATE | STORE_BLOCKING,
+		.databases = DATABASES,
+		.segment_size = (uint64_t)w->segment_kib << 10,
+		.durability = w->durability,
+		.interval_ms = 1,
+		.cache_size = 1 << 20,
+		.io = simdisk_io(w->disk),
+		.clock = &w->clock.clock,
+	};
+	w->store = NULL;
+	*ret = store_open(&o, &w->store, e);
+}
+
+static struct state *last_state(struct world *w)
+{
+	return &w->history[w->count - 1];
+}
+
+static bool is_alive(const struct world *w, const struct cell *c)
+{
+	return c->there && c->expire_wall_ms > w->clock.ms;
+}
+
+/* ---- one transaction, on both sides ---- */
+
+static bool step_put(struct world *w, struct txn *t, struct state *s, char *memory)
+{
+	unsigned db = (unsigned)pick(w, DATABASES), k = (unsigned)pick(w, KEYS);
+	struct cell c = { true, w->next_value++, INT64_MAX };
+	int64_t expire = STORE_NO_EXPIRY;
+	char *key = memory, *value = memory + 512;
+
+	if (pick(w, 6) == 0) {
+		c.expire_wall_ms = w->clock.ms + 1 + (int64_t)pick(w, 50);
+		expire = store_from_wall(w->store, c.expire_wall_ms);
+	}
+	size_t key_len = make_key(key, k), len = make_value(value, c.value);
+	int r = txn_put(t, db, slice(key, key_len), slice(value, len), expire);
+	if (r == 0)
+		s->cell[db][k] = c;
+	return r == 0;
+}
+
+static bool step_delete(struct world *w, struct txn *t, struct state *s, char *memory)
+{
+	unsigned db = (unsigned)pick(w, DATABASES), k = (unsigned)pick(w, KEYS);
+	size_t len = make_key(memory, k);
+	int r = txn_delete(t, db, slice(memory, len));
+
+	if (r != 0 && r != STORE_ABSENT)
+		return false;
+	if ((r == 0) != is_alive(w, &s->cell[db][k])) {
+		snprintf(w->why, sizeof(w->why), "delete of key %u in %u says %d", k, db, r);
+		return true;
+	}
+	if (r == 0)
+		s->cell[db][k].there = false;
+	return true;
+}
+
+static bool step_flush(struct world *w, struct txn *t, struct state *s)
+{
+	unsigned db = (unsigned)pick(w, DATABASES);
+
+	if (txn_flush(t, db))
+		return false;
+	memset(s->cell[db], 0, sizeof(s->cell[db]));
+	return true;
+}
+
+static bool step_swap(struct world *w, struct txn *t, struct state *s)
+{
+	unsigned a = (unsigned)pick(w, DATABASES), b = (unsigned)pick(w, DATABASES);
+	struct cell keep[KEYS];
+
+	if (txn_swap(t, a, b))
+		return false;
+	memcpy(keep, s->cell[a], sizeof(keep));
+	memmove(s->cell[a], s->cell[b], sizeof(keep));
+	memcpy(s->cell[b], keep, sizeof(keep));
+	return true;
+}
+
+/* Compares one key of the open transaction with the model. */
+static void check_key(struct world *w, struct txn *t, const struct state *s, unsigned db, unsigned k)
+{
+	char key[512], value[70000];
+	struct txn_value v;
+	const struct cell *c = &s->cell[db][k];
+	size_t key_len = make_key(key, k);
+	int r = txn_get(t, db, slice(key, key_len), &v);
+
+	if (r < 0 && simdisk_is_dead(w->disk))
+		return;
+	if (r != 0 && r != STORE_ABSENT)
+		snprintf(w->why, sizeof(w->why), "get of key %u in %u: %d (%s)", k, db, r, store_problem(w->store));
+	else if ((r == 0) != is_alive(w, c))
+		snprintf(w->why, sizeof(w->why), "key %u in %u is %s", k, db, r == 0 ? "there, and should not" : "lost");
+	else if (r == 0) {
+		size_t len = make_value(value, c->value);
+		if (v.data.len != len || (len && memcmp(v.data.ptr, value, len) != 0))
+			snprintf(w->why, sizeof(w->why), "key %u in %u has another value", k, db);
+		int64_t expire = v.expire_ms == STORE_NO_EXPIRY ? INT64_MAX : store_to_wall(w->store, v.expire_ms);
+		if (expire != c->expire_wall_ms)
+			snprintf(w->why, sizeof(w->why), "key %u in %u has another expiry", k, db);
+	}
+}
+
+/* An ordered read of a whole database: exactly the model's keys, in order. */
+static void check_scan(struct world *w, struct txn *t, const struct state *s, unsigned db, bool reverse)
+{
+	unsigned seen = 0, expected = 0;
+	char last[512], name[512];
+	size_t last_len = 0;
+	struct slice key;
+
+	for (unsigned k = 0; k < KEYS; k++)
+		expected += is_alive(w, &s->cell[db][k]);
+	struct txn_scan *scan = txn_scan_begin(t, db, slice(NULL, 0), slice(NULL, 0), reverse);
+	while (txn_scan_next(scan, &key, NULL) == 0) {
+		int order = seen ? slice_cmp(slice(last, last_len), key) : reverse ? 1 : -1;
+		bool known = false;
+		for (unsigned k = 0; k < KEYS && !known; k++)
+			known = is_alive(w, &s->cell[db][k]) && slice_eq(key, slice(name, make_key(name, k)));
+		if (!known || (reverse ? order <= 0 : order >= 0))
+			snprintf(w->why, sizeof(w->why), "scan of %u shows a key %s", db, known ? "out of order" : "that is not there");
+		memcpy(last, key.ptr, key.len);
+		last_len = key.len;
+		seen++;
+	}
+	txn_scan_end(scan);
+	if (seen != expected)
+		snprintf(w->why, sizeof(w->why), "scan of %u shows %u keys of %u", db, seen, expected);
+}
+
+static void check_all(struct world *w, const struct state *s)
+{
+	struct txn *t = txn_begin(w->store, NULL);
+
+	for (unsigned db = 0; db < DATABASES; db++) {
+		for (unsigned k = 0; k < KEYS && !*w->why; k++)
+			check_key(w, t, s, db, k);
+		if (!*w->why)
+			check_scan(w, t, s, db, pick(w, 2));
+	}
+	txn_abort(t);
+}
+
+/* Commits the disk refused are taken back, and then they never were. */
+static void poll_store(struct world *w)
+{
+	uint64_t rollbacks = store_rollbacks(w->store);
+
+	store_poll(w->store);
+	if (store_rollbacks(w->store) != rollbacks)
+		w->taken_back = w->count;
+	while (w->count > 1 && w->position[w->count - 1] > store_position(w->store))
+		w->count--;
+}
+
+/* What is durable now can be forgotten as an alternative. */
+static void forget_durable(struct world *w)
+{
+	uint64_t durable = store_durable(w->store);
+	size_t keep = 0;
+
+	while (keep + 1 < w->count && w->position[keep + 1] <= durable)
+		keep++;
+	size_t all = w->taken_back > w->count ? w->taken_back : w->count;
+	memmove(w->history, w->history + keep, (all - keep) * sizeof(*w->history));
+	memmove(w->position, w->position + keep, (all - keep) * sizeof(*w->position));
+	w->count -= keep;
+	w->taken_back = all > w->count ? all - keep : 0;
+}
+
+static void run_transaction(struct world *w)
+{
+	struct state next = *last_state(w);
+	struct txn *t = txn_begin(w->store, NULL);
+	size_t steps = pick(w, 8) == 0 ? 1 + pick(w, 30) : 1 + pick(w, 2);
+	char *memory = malloc(steps * 71000);
+	bool good = true, abort = pick(w, 20) == 0;
+	uint64_t position, before = store_position(w->store);
+
+	for (size_t i = 0; i < steps && good && !*w->why; i++) {
+		uint64_t kind = pick(w, 100);
+		char *m = memory + i * 71000;
+		good = kind < 65 ? step_put(w, t, &next, m) :
+		       kind < 96 ? step_delete(w, t, &next, m) :
+		       kind < 98 ? step_swap(w, t, &next) :
+				   step_flush(w, t, &next);
+		if (good && pick(w, 10) == 0)
+			check_key(w, t, &next, (unsigned)pick(w, DATABASES), (unsigned)pick(w, KEYS));
+		if (good && pick(w, 30) == 0)
+			check_scan(w, t, &next, (unsigned)pick(w, DATABASES), pick(w, 2));
+	}
+	if (abort || !good) {
+		txn_abort(t);
+	} else if (txn_commit(t, &position) == 0 && store_position(w->store) != before && w->count < HISTORY - 1) {
+		w->history[w->count] = next;
+		w->position[w->count++] = store_position(w->store);
+		w->taken_back = 0;
+	}
+	free(memory);
+}
+
+static void run_stretch(struct world *w)
+{
+	for (size_t n = pick(w, 60); n > 0 && !*w->why; n--) {
+		run_transaction(w);
+		if (w->lockstep || pick(w, 3) == 0)
+			store_submit(w->store);
+		if (w->lockstep ? pick(w, 3) == 0 : pick(w, 12) == 0)
+			store_wait(w->store, store_position(w->store));
+		if (pick(w, 10) == 0)
+			w->clock.ms += (int64_t)pick(w, 20);
+		if (pick(w, 8) == 0)
+			store_expire_some(w->store, 4);
+		poll_store(w);
+		forget_durable(w);
+	}
+}
+
+/* ---- ends and beginnings ---- */
+
+/* The reopened store must show one of the states it may show; that one is the only one from then on. */
+static void settle(struct world *w, const char *how)
+{
+	char first_why[200] = "";
+
+	for (size_t i = w->count; i-- > 0;) {
+		*w->why = 0;
+		check_all(w, &w->history[i]);
+		if (!*w->why) {
+			w->history[0] = w->history[i];
+			w->position[0] = store_position(w->store);
+			w->count = 1;
+			return;
+		}
+		if (!*first_why)
+			snprintf(first_why, sizeof(first_why), "%s", w->why);
+	}
+	snprintf(w->why, sizeof(w->why), "after %s none of %zu states fits: %.100s", how, w->count, first_why);
+}
+
+static void reopen(struct world *w, const char *how)
+{
+	struct error e = { 0 };
+	int r;
+
+	if (pick(w, 4) == 0)
+		simdisk_die_at(w->disk, 1 + pick(w, 12)); /* a crash during recovery */
+	open_world(w, &r, &e);
+	while (r && simdisk_is_dead(w->disk)) {
+		simdisk_power_cycle(w->disk);
+		if (pick(w, 3) == 0)
+			simdisk_die_at(w->disk, 1 + pick(w, 12));
+		open_world(w, &r, &e);
+	}
+	simdisk_die_at(w->disk, 0);
+	if (r)
+		snprintf(w->why, sizeof(w->why), "after %s it does not open: %.120s", how, e.text);
+	else if (simdisk_is_dead(w->disk))
+		snprintf(w->why, sizeof(w->why), "it opened on a dead machine");
+	else
+		settle(w, how);
+}
+
+static void end_clean(struct world *w)
+{
+	struct state only = *last_state(w);
+	int r = store_close(w->store);
+
+	if (r) {
+		snprintf(w->why, sizeof(w->why), "close: %d", r);
+		return;
+	}
+	if (pick(w, 2))
+		simdisk_power_cycle(w->disk); /* a clean stop promises everything */
+	else
+		simdisk_kill(w->disk);
+	w->history[0] = only;
+	w->count = 1;
+	reopen(w, "a clean stop");
+}
+
+/* The power goes at some call from here on; clients go on until they notice. */
+static void end_power(struct world *w)
+{
+	simdisk_die_at(w->disk, 1 + pick(w, 12));
+	for (int i = 0; i < 40 && !simdisk_is_dead(w->disk) && !*w->why; i++) {
+		run_transaction(w);
+		store_submit(w->store);
+		if (w->lockstep || pick(w, 2))
+			store_wait(w->store, store_position(w->store));
+		forget_durable(w);
+	}
+	*w->why = 0; /* what a dying machine answered counts for nothing; what it called durable does */
+	store_close(w->store);
+	simdisk_power_cycle(w->disk);
+	reopen(w, "power loss");
+}
+
+static void end_kill(struct world *w)
+{
+	/* Killed between two calls: nothing that was written is lost, nothing else ever reaches the disk. */
+	simdisk_die_at(w->disk, 1 + pick(w, 3));
+	store_close(w->store);
+	simdisk_kill(w->disk);
+	reopen(w, "kill");
+}
+
+static void end_failure(struct world *w)
+{
+	static const int errors[] = { EIO, ENOSPC };
+	int error = errors[pick(w, 2)];
+	enum simdisk_call kind = pick(w, 2) ? SIM_WRITE : SIM_SYNC;
+
+	simdisk_fail(w->disk, kind, 1 + pick(w, 6), pick(w, 2) ? 1000000 : 0, -error);
+	run_stretch(w);
+	store_submit(w->store);
+	store_wait(w->store, store_position(w->store));
+	poll_store(w);
+	/* Reads go on whatever happened. */
+	if (!*w->why)
+		check_all(w, last_state(w));
+	store_close(w->store);
+	/* When only the process ends, the next one finds in the page cache what the disk has lost. */
+	bool power_gone = pick(w, 2);
+	if (power_gone)
+		simdisk_power_cycle(w->disk);
+	else
+		simdisk_kill(w->disk);
+	/* A full disk says cleanly what it did not do; after an error nobody knows what reached the medium. */
+	if ((error == EIO || kind == SIM_SYNC) && w->taken_back > w->count)
+		w->count = w->taken_back;
+	w->taken_back = 0;
+	if (!*w->why)
+		reopen(w, error == EIO ? power_gone ? "an I/O error" : "an I/O error, the machine going on" : "a full disk");
+}
+
+static bool run_case(uint64_t seed)
+{
+	struct world w = { .seed = seed, .random = seed, .count = 1 };
+	struct error e;
+	int r;
+
+	w.clock.clock = (struct clock){ fake_wall, fake_mono };
+	w.clock.ms = 1700000000000;
+	w.disk = simdisk_new(sim_random(&w.random));
+	w.history = calloc(HISTORY, sizeof(*w.history));
+	w.position = calloc(HISTORY, sizeof(*w.position));
+	w.segment_kib = 1024;
+	w.lockstep = pick(&w, 2);
+	w.durability = pick(&w, 4) ? STORE_ALWAYS : pick(&w, 2) ? STORE_INTERVAL : STORE_NEVER;
+	open_world(&w, &r, &e);
+	if (r)
+		snprintf(w.why, sizeof(w.why), "a new store does not open: %.150s", e.text);
+	for (size_t rounds = 1 + pick(&w, 5); rounds > 0 && !*w.why; rounds--) {
+		run_stretch(&w);
+		if (*w.why)
+			break;
+		uint64_t end = pick(&w, 10);
+		if (end < 2)
+			end_clean(&w);
+		else if (end < 6)
+			end_power(&w);
+		else if (end < 8)
+			end_kill(&w);
+		else
+			end_failure(&w);
+	}
+	if (w.store && !*w.why)
+		store_close(w.store);
+	if (*w.why)
+		diag("seed %" PRIu64 " (%s, %s): %s", seed, w.durability == STORE_ALWAYS ? "always" : "relaxed",
+			w.lockstep ? "lockstep" : "free", w.why);
+	simdisk_free(w.disk);
+	free(w.history);
+	free(w.position);
+	return !*w.why;
+}
+
+int main(void)
+{
+	const char *seed = getenv("KVD_TEST_SEED"), *cases = getenv("KVD_TEST_CASES");
+	uint64_t first = seed ? strtoull(seed, NULL, 10) : 1;
+	uint64_t count = seed ? 1 : cases ? strtoull(cases, NULL, 10) : 2000, bad = 0;
+
+	diag("seeds %" PRIu64 " to %" PRIu64, first, first + count - 1);
+	for (uint64_t i = 0; i < count && bad < 5; i++)
+		bad += !run_case(first + i);
+	ok(bad == 0, "every store agrees with the model after every end (%" PRIu64 " cases)", count);
+	return done();
+}

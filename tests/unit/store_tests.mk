@@ -1,0 +1,37 @@
+# The storage engine under every kind of damage and failure. Whether these tests would notice a bug: tests/store-mutants.
+STORE_MORE_TESTS = tests/unit/store_recovery.t tests/unit/store_txn.t tests/unit/store_faults.t
+check_PROGRAMS += $(STORE_MORE_TESTS)
+TESTS += $(STORE_MORE_TESTS)
+STORE_WRAP = -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
+tests_unit_store_recovery_t_SOURCES = tests/unit/store_recovery.c tests/unit/store_fixture.h
+tests_unit_store_recovery_t_LDFLAGS = $(AM_LDFLAGS) $(STORE_WRAP)
+tests_unit_store_recovery_t_LDADD = libsim.la libstore.la libbase.la
+tests_unit_store_txn_t_SOURCES = tests/unit/store_txn.c tests/unit/store_fixture.h
+tests_unit_store_txn_t_LDADD = libsim.la libstore.la libbase.la
+tests_unit_store_faults_t_SOURCES = tests/unit/store_faults.c tests/unit/store_fixture.h
+tests_unit_store_faults_t_LDFLAGS = $(AM_LDFLAGS) $(STORE_WRAP) -Wl,--wrap=free
+tests_unit_store_faults_t_LDADD = libsim.la libstore.la libbase.la
+
+# The interface for embedding, seen through the shared library alone.
+check_PROGRAMS += tests/unit/kvdstore.t
+TESTS += tests/unit/kvdstore.t
+tests_unit_kvdstore_t_SOURCES = tests/unit/kvdstore.c
+tests_unit_kvdstore_t_LDADD = libkvdstore.la
+
+EXAMPLES = doc/examples/basic doc/examples/batch doc/examples/iterate doc/examples/large
+check_PROGRAMS += $(EXAMPLES)
+TESTS += tests/unit/examples.t
+EXTRA_DIST += tests/unit/examples.t tests/store-mutants
+EXAMPLE_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/src/store
+doc_examples_basic_SOURCES = doc/examples/basic.c
+doc_examples_basic_CPPFLAGS = $(EXAMPLE_CPPFLAGS)
+doc_examples_basic_LDADD = libkvdstore.la
+doc_examples_batch_SOURCES = doc/examples/batch.c
+doc_examples_batch_CPPFLAGS = $(EXAMPLE_CPPFLAGS)
+doc_examples_batch_LDADD = libkvdstore.la
+doc_examples_iterate_SOURCES = doc/examples/iterate.c
+doc_examples_iterate_CPPFLAGS = $(EXAMPLE_CPPFLAGS)
+doc_examples_iterate_LDADD = libkvdstore.la
+doc_examples_large_SOURCES = doc/examples/large.c
+doc_examples_large_CPPFLAGS = $(EXAMPLE_CPPFLAGS)
+doc_examples_large_LDADD = libkvdstore.la
