@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What every handler uses: errors, arguments, the keys of a request, reads that are counted.
+ */
+#include "cmd/room.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "base/num.h"
+
+/* ---- errors ---- */
+
+static void count_error(struct cmd_env *e, const char *text)
+{
+	size_t n = strcspn(text, " ");
+
+	e->counters.errors++;
+	for (size_t i = 0; i < ERROR_CLASSES; i++) {
+		struct error_class *k = &e->errors[i];
+		if (k->count == 0 && n < sizeof(k->name)) {
+			memcpy(k->name, text, n);
+			k->name[n] = 0;
+		}
+		if (strlen(k->name) == n && memcmp(k->name, text, n) == 0) {
+			k->count++;
+			return;
+		}
+	}
+}
+
+int call_error(struct call *call, const char *format, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	count_error(call->env, text);
+	call->failed = true;
+	resp_error(&call->out, "%s", text);
+	return 0;
+}
+
+int call_syntax(struct call *call)
+{
+	return call_error(call, "ERR syntax error");
+}
+
+bool call_int(struct call *call, struct slice s, int64_t *ret)
+{
+	if (num_parse_i64(s, ret) == 0)
+		return true;
+	call_error(call, "ERR value is not an integer or out of range");
+	return false;
+}
+
+bool call_db(struct call *call, struct slice s, const char *bad, unsigned *ret)
+{
+	int64_t db;
+
+	if (num_parse_i64(s, &db) || db < INT32_MIN || db > INT32_MAX) {
+		call_error(call, "ERR %s", bad);
+		return false;
+	}
+	if (db < 0 || db >= store_databases(call->env->store)) {
+		call_error(call, "ERR DB index is out of range");
+		return false;
+	}
+	*ret = (unsigned)db;
+	return true;
+}
+
+/* ---- keys ---- */
+
+size_t call_keys(const struct command *command, size_t argc, size_t *ret_first, size_t *ret_step)
+{
+	const struct cmd_info *info = command->info;
+	size_t end;
+
+	*ret_first = (size_t)info->first;
+	*ret_step = (size_t)info->step;
+	if (info->first == 0)
+		return 0;
+	end = info->last < 0 ? argc - (size_t)(-info->last - 1) : (size_t)info->last + 1;
+	return end < argc ? end : argc;
+}
+
+int call_prepare(struct call *call, unsigned db)
+{
+	size_t first, step, end = call_keys(call->command, call->argc, &first, &step);
+	int result = 0;
+
+	for (size_t i = first; first && i < end; i += step)
+		if (txn_prepare(call->txn, db, call->argv[i]) == STORE_PENDING)
+			result = STORE_PENDING;
+	return result;
+}
+
+int call_get(struct call *call, struct slice key, struct txn_value *ret)
+{
+	int r = txn_get(call->txn, call->client->db, key, ret);
+
+	call->hits += r == 0;
+	call->misses += r == STORE_ABSENT;
+	return r;
+}
+
+int call_peek(struct call *call, struct slice key, int64_t *ret_expire_ms)
+{
+	int r = txn_peek(call->txn, call->client->db, key, ret_expire_ms);
+
+	call->hits += r == 0;
+	call->misses += r == STORE_ABSENT;
+	return r;
+}
+
+/* ---- what the store answered ---- */
+
+static uint64_t read_bulk_limit(const struct cmd_env *e)
+{
+	uint64_t limit = STORE_MAX_VALUE;
+	struct buf value = { 0 };
+	const char *name;
+
+	for (size_t i = 0; e->host.config_get && e->host.config_get(e->host.arg, i, &name, &value); i++) {
+		if (strcmp(name, "proto-max-bulk-len") == 0)
+			num_parse_size(buf_slice(&value), &limit);
+		value.len = 0;
+	}
+	buf_free(&value);
+	return limit < STORE_MAX_VALUE ? limit : STORE_MAX_VALUE;
+}
+
+void call_condition(struct call *call, int r)
+{
+	struct store *s = call->env->store;
+	const char *why;
+
+	switch (r) {
+	case STORE_CORRUPT:
+		call_error(call, "CORRUPT %s", store_problem(s));
+		break;
+	case STORE_REFUSED:
+		if (store_health(s, &why) != STORE_REFUSED)
+			why = store_problem(s);
+		call_error(call, "MISCONF writes are refused: %s", why);
+		break;
+	case -EMSGSIZE:
+		call_error(call, "ERR string exceeds maximum allowed size (proto-max-bulk-len, %llu bytes)",
+			(unsigned long long)read_bulk_limit(call->env));
+		break;
+	case -E2BIG:
+		call_error(call, "ERR the request reads, writes or answers more than is possible at once, ask in pieces");
+		break;
+	case -ENOMEM:
+		call_error(call, "OOM not enough memory to run the command");
+		break;
+	default:
+		call_error(call, "IOERR %s", store_problem(s));
+	}
+}

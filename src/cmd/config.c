@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/room.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static bool is_asked(const struct call *call, const char *name)
+{
+	for (size_t i = 2; i < call->argc; i++)
+		if (glob_match(call->argv[i], slice_str(name), true))
+			return true;
+	return false;
+}
+
+int config_get(struct call *call)
+{
+	const struct cmd_host *host = &call->env->host;
+	struct buf pairs = { 0 }, value = { 0 };
+	struct resp_writer w = { &pairs, call->out.proto };
+	const char *name;
+	size_t n = 0;
+
+	for (size_t i = 0; host->config_get(host->arg, i, &name, &value); i++) {
+		if (is_asked(call, name)) {
+			resp_bulk_str(&w, name);
+			resp_bulk(&w, buf_slice(&value));
+			n++;
+		}
+		value.len = 0;
+	}
+	bool failed = pairs.failed || value.failed;
+	if (!failed) {
+		resp_map(&call->out, n);
+		buf_append_slice(call->out.out, buf_slice(&pairs));
+	}
+	buf_free(&pairs);
+	buf_free(&value);
+	return failed ? -ENOMEM : 0;
+}
+
+static bool is_known(const struct cmd_env *e, struct slice asked)
+{
+	struct buf value = { 0 };
+	bool found = false;
+	const char *name;
+
+	for (size_t i = 0; !found && e->host.config_get(e->host.arg, i, &name, &value); i++) {
+		found = slice_is(asked, name);
+		value.len = 0;
+	}
+	buf_free(&value);
+	return found;
+}
+
+/* False: an error was replied. */
+static bool check_names(struct call *call)
+{
+	for (size_t i = 2; i < call->argc; i += 2) {
+		int len = call->argv[i].len < 128 ? (int)call->argv[i].len : 128;
+		if (!is_known(call->env, call->argv[i])) {
+			call_error(call, "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
+				len, call->argv[i].ptr);
+			return false;
+		}
+		for (size_t j = 2; j < i; j += 2)
+			if (call->argv[j].len == call->argv[i].len &&
+				strncasecmp(call->argv[j].ptr, call->argv[i].ptr, call->argv[i].len) == 0) {
+				call_error(call,
+					"ERR CONFIG SET failed (possibly related to argument '%.*s') - "
+					"duplicate parameter",
+					len, call->argv[i].ptr);
+				return false;
+			}
+	}
+	return true;
+}
+
+enum { MAX_PAIRS = 128 };
+
+int config_set(struct call *call)
+{
+	const struct cmd_host *host = &call->env->host;
+	struct slice name[MAX_PAIRS], value[MAX_PAIRS];
+	size_t n = (call->argc - 2) / 2;
+	struct buf why = { 0 };
+	int r;
+
+	if (call->argc % 2 || n > MAX_PAIRS)
+		return call_error(call, "ERR wrong number of arguments for 'config|set' command");
+	if (!check_names(call))
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		name[i] = call->argv[2 + 2 * i];
+		value[i] = call->argv[3 + 2 * i];
+	}
+	r = host->config_set(host->arg, name, value, n, &why);
+	if (r == 0)
+		resp_ok(&call->out);
+	else if (r == -EPERM && n == 1 && why.len == 0)
+		call_error(call,
+			"ERR CONFIG SET failed (possibly related to argument '%.*s') - can't set immutable "
+			"config",
+			name[0].len < 128 ? (int)name[0].len : 128, name[0].ptr);
+	else
+		call_error(call, "ERR CONFIG SET failed - %.*s", why.len < 512 ? (int)why.len : 512,
+			why.ptr ? why.ptr : "");
+	buf_free(&why);
+	return 0;
+}
+
+int config_resetstat(struct call *call)
+{
+	struct cmd_env *e = call->env;
+	struct store_stats store;
+
+	for (size_t i = 0; i < e->ncommands; i++) {
+		struct command *k = &e->commands[i];
+		k->calls = k->rejected = k->failed = k->sampled_ns = 0;
+	}
+	memset(e->errors, 0, sizeof(e->errors));
+	e->counters = (struct counters){ 0 };
+	e->rate.commands = 0;
+	e->host.stats(e->host.arg, &e->host_base);
+	store_stats(e->store, &store);
+	e->expired_base = store.expired;
+	resp_ok(&call->out);
+	return 0;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What lasts longer than one request: the environment with its commands and counters, and the clients. Inner door
+ * of the room, included by room.h.
+ */
+#ifndef CMD_ENV_H
+#define CMD_ENV_H
+
+#include "cmd/cmd.h"
+
+struct call;
+typedef int call_handler(struct call *call);
+
+/* How the dispatcher treats a row, beside the words COMMAND shows. */
+enum row_how {
+	VALUE = 1,      /* reads records, not only the keydir: worth fetching before EXEC runs */
+	TXN = 2,        /* needs a transaction though it is neither readonly nor write */
+	NOW = 4,        /* is run, not queued, inside MULTI */
+	CONTAINER = 8,  /* the second word names the subcommand */
+	ALONE = 16,     /* a container that is also a command by itself */
+	DANGEROUS = 32, /* category only */
+	KEYSPACE = 64,  /* category only: about keys, though of another group */
+};
+
+/* The words of COMMAND that somebody here asks about. */
+enum row_flag {
+	FLAG_WRITE = 1,
+	FLAG_READONLY = 2,
+	FLAG_FAST = 4,
+	FLAG_NO_AUTH = 8,
+	FLAG_NO_MULTI = 16,
+	FLAG_ADMIN = 32
+};
+
+/* A row with what an environment knows about it. */
+struct command {
+	const struct cmd_info *info;
+	call_handler *run;
+	size_t name_len;
+	unsigned flags, how;
+	bool store; /* runs inside a transaction */
+	uint64_t calls, rejected, failed;
+	uint64_t sampled_ns; /* of one call in CALL_SAMPLE */
+};
+
+/* Reading the clock twice costs as much as a GET, so one call in this many is timed and stands for the
+ * others. */
+enum { CALL_SAMPLE = 64 };
+
+struct counters {
+	uint64_t commands, errors, hits, misses, parked;
+};
+
+enum { ERROR_CLASSES = 32 };
+struct error_class {
+	char name[24];
+	uint64_t count;
+};
+
+struct watch;
+struct cursors;
+
+struct cmd_env {
+	struct store *store;
+	struct cmd_host host;
+	struct command *commands;
+	size_t ncommands;
+	uint16_t *slots; /* hash of a name -> index in commands + 1 */
+	struct counters counters;
+	struct error_class errors[ERROR_CLASSES];
+	struct cmd_host_stats host_base; /* what CONFIG RESETSTAT takes off */
+	uint64_t expired_base;
+	unsigned sample;
+	struct { /* of the last tick */
+		int64_t at_ms;
+		uint64_t commands, in, out;
+		uint64_t commands_s, in_s, out_s;
+	} rate;
+	uint64_t memory_peak;
+	uint64_t random;
+	char run_id[41];
+	struct watch **watches; /* hash table, made at the first WATCH */
+	size_t nwatches;
+	struct cmd_client *touched; /* clients whose watched keys the open transaction changes */
+	struct cursors *cursors;    /* made at the first SCAN */
+};
+
+struct queued {
+	struct command *command;
+	struct slice *argv; /* one block with the bytes */
+	size_t argc;
+};
+
+struct cmd_client {
+	struct cmd_env *env;
+	uint64_t id;
+	void *token;
+	int proto;
+	unsigned db;
+	bool authenticated;
+	bool reply_off, reply_skip, reply_skip_next, wait_silent;
+	char *name, *lib_name, *lib_ver; /* NULL: none */
+	struct command *last;            /* run last */
+	struct command *seen;            /* looked up last, the first guess of the next lookup */
+	uint64_t last_write;             /* position of its last commit */
+	struct store_fetch *fetch;       /* made when first needed */
+	/* MULTI */
+	bool multi, multi_broken;
+	struct queued *queue;
+	size_t queued, queue_cap, queue_bytes;
+	/* WATCH */
+	struct watch *watch;
+	size_t nwatch;
+	bool dirty; /* a watched key has changed */
+	bool touched;
+	struct cmd_client *touched_next;
+};
+
+#endif

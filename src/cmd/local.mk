@@ -1,0 +1,40 @@
+# room cmd
+noinst_LTLIBRARIES += libcmd.la
+libcmd_la_SOURCES = \
+	src/cmd/call.c \
+	src/cmd/client.c \
+	src/cmd/cmd.h \
+	src/cmd/command.c \
+	src/cmd/commands.def \
+	src/cmd/config.c \
+	src/cmd/counter.c \
+	src/cmd/dispatch.c \
+	src/cmd/env.c src/cmd/env.h \
+	src/cmd/expire.c \
+	src/cmd/glob.c \
+	src/cmd/info.c \
+	src/cmd/key.c \
+	src/cmd/multi.c \
+	src/cmd/part.c \
+	src/cmd/range.c \
+	src/cmd/room.h \
+	src/cmd/scan.c \
+	src/cmd/server.c \
+	src/cmd/session.c \
+	src/cmd/set_options.c src/cmd/set_options.h \
+	src/cmd/stats.def \
+	src/cmd/string.c \
+	src/cmd/syntax.c src/cmd/syntax.h \
+	src/cmd/table.c \
+	src/cmd/watch.c
+
+# The in-memory engine behind the store's contract: the model of the tests.
+check_LTLIBRARIES += libmodel.la
+libmodel_la_SOURCES = tests/model/model_store.c tests/model/model_store.h
+
+check_PROGRAMS += tests/unit/cmd.t tests/unit/cmd_table.t
+tests_unit_cmd_t_SOURCES = tests/unit/cmd.c tests/unit/cmd_fixture.h tests/tap.h
+tests_unit_cmd_t_LDADD = libcmd.la libproto.la libmodel.la libbase.la
+tests_unit_cmd_table_t_SOURCES = tests/unit/cmd_table.c tests/unit/cmd_fixture.h tests/tap.h
+tests_unit_cmd_table_t_LDADD = libcmd.la libproto.la libmodel.la libbase.la
+TESTS += tests/unit/cmd.t tests/unit/cmd_table.t

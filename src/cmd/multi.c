@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * MULTI: requests are checked and copied into a queue, EXEC runs them all in one store transaction. A command
+ * that answers with an error does not undo the others; what the store answers (damage, memory, refusal) does
+ * when writes were under way.
+ */
+#include "cmd/room.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include "base/num.h"
+
+enum { MAX_QUEUED = 1048576, MAX_QUEUED_BYTES = 64 << 20 };
+
+static void drop_queue(struct cmd_client *c)
+{
+	for (size_t i = 0; i < c->queued; i++)
+		free(c->queue[i].argv);
+	free(c->queue);
+	c->queue = NULL;
+	c->queued = c->queue_cap = c->queue_bytes = 0;
+	c->multi = c->multi_broken = false;
+}
+
+void multi_reset(struct cmd_client *c)
+{
+	drop_queue(c);
+	watch_clear(c);
+}
+
+static size_t measure(const struct call *call)
+{
+	size_t size = sizeof(struct queued) + call->argc * sizeof(struct slice);
+
+	for (size_t i = 0; i < call->argc; i++)
+		size += call->argv[i].len;
+	return size;
+}
+
+static int refuse(struct call *call, const char *text)
+{
+	call->client->multi_broken = true;
+	call->command->rejected++;
+	return call_error(call, "%s", text);
+}
+
+/* The copy is one block: the slices, then the bytes they point to. */
+static struct slice *copy_request(const struct call *call, size_t size)
+{
+	struct slice *argv = malloc(size);
+	char *at = argv ? (char *)(argv + call->argc) : NULL;
+
+	for (size_t i = 0; argv && i < call->argc; i++) {
+		if (call->argv[i].len)
+			memcpy(at, call->argv[i].ptr, call->argv[i].len);
+		argv[i] = slice(at, call->argv[i].len);
+		at += call->argv[i].len;
+	}
+	return argv;
+}
+
+static int grow_queue(struct cmd_client *c)
+{
+	size_t cap = c->queue_cap ? c->queue_cap * 2 : 8;
+	struct queued *queue;
+
+	if (c->queued < c->queue_cap)
+		return 0;
+	queue = realloc(c->queue, cap * sizeof(*queue));
+	if (!queue)
+		return -ENOMEM;
+	c->queue = queue;
+	c->queue_cap = cap;
+	return 0;
+}
+
+int multi_queue(struct call *call)
+{
+	struct cmd_client *c = call->client;
+	size_t size = measure(call);
+	struct slice *argv;
+
+	if (c->multi_broken) { /* EXEC will refuse anyway: nothing is worth keeping */
+		resp_simple(&call->out, "QUEUED");
+		return 0;
+	}
+	if (c->queued >= MAX_QUEUED)
+		return refuse(call, "ERR a transaction holds at most 1048576 commands");
+	if (size > MAX_QUEUED_BYTES - c->queue_bytes)
+		return refuse(call, "ERR a transaction holds at most 67108864 bytes of commands");
+	if (grow_queue(c))
+		return refuse(call, "OOM not enough memory to queue the command");
+	argv = copy_request(call, size);
+	if (!argv)
+		return refuse(call, "OOM not enough memory to queue the command");
+	c->queue[c->queued++] = (struct queued){ call->command, argv, call->argc };
+	c->queue_bytes += size;
+	resp_simple(&call->out, "QUEUED");
+	return 0;
+}
+
+int multi_multi(struct call *call)
+{
+	if (call->client->multi)
+		return call_error(call, "ERR MULTI calls can not be nested");
+	call->client->multi = true;
+	resp_ok(&call->out);
+	return 0;
+}
+
+int multi_discard(struct call *call)
+{
+	if (!call->client->multi)
+		return call_error(call, "ERR DISCARD without MULTI");
+	multi_reset(call->client);
+	resp_ok(&call->out);
+	return 0;
+}
+
+static struct call make_call(const struct call *exec, const struct queued *q)
+{
+	return (struct call){
+		.env = exec->env,
+		.client = exec->client,
+		.command = q->command,
+		.argv = q->argv,
+		.argc = q->argc,
+		.txn = exec->txn,
+		.out = { exec->out.out, exec->client->proto },
+		.in_exec = true,
+	};
+}
+
+/*
+ * Some queued commands change more than the store (SELECT, CLIENT SETNAME), so it must be known before the
+ * first of them runs whether the records are at hand. STORE_PENDING: some are not, and are listed with the
+ * fetch.
+ */
+static int prepare_all(struct call *call)
+{
+	struct cmd_client *c = call->client;
+	unsigned db = c->db;
+	int result = 0;
+
+	for (size_t i = 0; i < c->queued; i++) {
+		struct call sub = make_call(call, &c->queue[i]);
+		int64_t other;
+		if ((sub.command->how & VALUE) && call_prepare(&sub, db) == STORE_PENDING)
+			result = STORE_PENDING;
+		if (sub.command->run == session_select && num_parse_i64(sub.argv[1], &other) == 0 &&
+			other >= 0 && other < store_databases(call->env->store))
+			db = (unsigned)other;
+	}
+	return result;
+}
+
+/* One queued command. Not 0: the whole EXEC fails with that. */
+static int run_queued(struct call *call, const struct queued *q)
+{
+	struct call sub = make_call(call, q);
+	const struct txn_op *ops;
+	size_t mark = sub.out.out->len, writes = txn_ops(call->txn, &ops);
+	int r = call_run(&sub);
+
+	call->close |= sub.close;
+	if (r == 0 && sub.out.out->len == mark)
+		resp_null(&sub.out); /* one that never answers (CLIENT REPLY OFF) still has its place */
+	if (r == 0 || r == STORE_PENDING || r == -ENOMEM || txn_ops(call->txn, &ops) != writes)
+		return r;
+	sub.out.out->len = mark;
+	call_condition(&sub, r);
+	return 0;
+}
+
+static int run_all(struct call *call)
+{
+	struct cmd_client *c = call->client;
+	unsigned db = c->db;
+	size_t mark = call->out.out->len;
+	int r = prepare_all(call);
+
+	if (r == 0)
+		resp_array(&call->out, c->queued);
+	for (size_t i = 0; r == 0 && i < c->queued; i++) {
+		r = run_queued(call, &c->queue[i]);
+		if (r == 0 && call->out.out->len - mark > MAX_REPLY)
+			r = -E2BIG;
+	}
+	if (r == STORE_PENDING)
+		c->db = db;
+	return r;
+}
+
+int multi_exec(struct call *call)
+{
+	struct cmd_client *c = call->client;
+	int r = 0;
+
+	if (!c->multi)
+		return call_error(call, "ERR EXEC without MULTI");
+	if (c->multi_broken)
+		call_error(call, "EXECABORT Transaction discarded because of previous errors.");
+	else if (c->dirty || watch_expired(c, call->txn))
+		resp_null_array(&call->out);
+	else
+		r = run_all(call);
+	call->end_multi = r != STORE_PENDING;
+	return r;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The inner door of the room: what handlers share. A handler gets a struct call, reads and writes through
+ * call->txn in database call->client->db, appends one reply to call->out, and returns 0; an error reply is a
+ * reply too (call_error). Any other return is what the store answered, passed up unchanged: the dispatcher
+ * drops the half reply and answers for it (or parks the request, for STORE_PENDING). A handler checks
+ * everything before its first write, because inside EXEC nothing undoes the writes of a command that then
+ * answers with an error.
+ */
+#ifndef CMD_ROOM_H
+#define CMD_ROOM_H
+
+#include "cmd/env.h"
+
+/* Bytes of one reply. Who asks for the same large value a thousand times over must not take the memory of all. */
+enum { MAX_REPLY = 1 << 30 };
+
+struct call {
+	struct cmd_env *env;
+	struct cmd_client *client;
+	struct command *command;
+	const struct slice *argv;
+	size_t argc;
+	struct txn *txn; /* NULL unless command->store */
+	struct resp_writer out;
+	uint64_t hits, misses;
+	bool failed; /* an error was replied */
+	bool in_exec;
+	bool end_multi; /* the transaction state is to be dropped once the commit is over */
+	bool silent;    /* no reply, by intention */
+	bool close;
+	bool wait;
+	int64_t wait_ms;
+	uint64_t wait_position;
+};
+
+/* call.c, and call_run of dispatch.c */
+int call_error(struct call *call, const char *format, ...)
+	__attribute__((format(printf, 2, 3))); /* returns 0 */
+int call_syntax(struct call *call);            /* ERR syntax error */
+int call_run(struct call *call); /* checks keys, runs the handler, counts; returns what the handler did */
+void call_condition(struct call *call, int r); /* the error reply for what the store answered */
+int call_prepare(struct call *call,
+	unsigned db); /* names all keys of the request; STORE_PENDING when one must be fetched */
+/* The request's own reads, counting hits and misses: as txn_get, txn_peek. */
+int call_get(struct call *call, struct slice key, struct txn_value *ret);
+int call_peek(struct call *call, struct slice key, int64_t *ret_expire_ms);
+/* Integers as Redis asks for them; false: an error was replied. */
+bool call_int(struct call *call, struct slice s, int64_t *ret);
+bool call_db(struct call *call, struct slice s, const char *bad,
+	unsigned *ret); /* bad: text for what is no number */
+/* Key positions of a request: first, step, and one past the last; 0 first: none. */
+size_t call_keys(const struct command *command, size_t argc, size_t *ret_first, size_t *ret_step);
+
+/* table.c */
+int table_init(struct cmd_env *e);
+void table_free(struct cmd_env *e);
+struct command *table_find(const struct cmd_env *e, struct slice name); /* also "client|list" */
+struct command *table_find_sub(const struct cmd_env *e, const struct command *container, struct slice sub);
+bool table_has_word(const char *words, const char *word); /* blank-separated */
+
+/* expire.c: reads "EX 10" and its kin at argv[i]; unit 's' or 'm', absolute: from the wall clock. False:
+ * replied. */
+bool expire_parse(struct call *call, struct slice s, char unit, bool absolute, int64_t *ret_expire_ms);
+
+/* glob.c */
+bool glob_match(struct slice pattern, struct slice s, bool any_case);
+size_t glob_literal(struct slice pattern); /* bytes at its start that match only themselves */
+
+/* multi.c */
+int multi_queue(struct call *call);
+void multi_reset(struct cmd_client *c); /* drops queue, watched keys and all marks */
+
+/* watch.c */
+void watch_look(struct cmd_env *e, struct txn *t);  /* before the commit: finds the clients it concerns */
+void watch_mark(struct cmd_env *e, bool committed); /* after it */
+bool watch_expired(struct cmd_client *c, struct txn *t); /* a watched key that was there has gone */
+void watch_clear(struct cmd_client *c);
+
+/* scan.c */
+struct cursors *cursors_free(struct cursors *cs);
+size_t cursors_count(const struct cursors *cs);
+struct slice scan_after_prefix(
+	struct txn *t, struct slice prefix); /* first key beyond all with the prefix; empty: none */
+
+/* client.c */
+bool client_set_text(char **text, struct slice s); /* false: no memory */
+bool client_text_ok(struct slice s);               /* printable, no blanks */
+
+/* session.c */
+void session_reset_state(struct cmd_client *c);
+
+/* the handlers */
+#define ROW(name, arity, flags, how, first, last, step, group, since, handler, syntax, summary)              \
+	call_handler handler;
+#include "cmd/commands.def"
+#undef ROW
+
+#endif

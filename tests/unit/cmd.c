@@ -1,0 +1,788 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The rules of the dispatcher: transactions and watched keys, scans under change, parked requests, error
+ * classes, held replies, passwords, limits. The commands one by one are in cmd_table.c.
+ */
+#include "cmd_fixture.h"
+#include "cmd/room.h"
+
+/* ---- WATCH ---- */
+
+/* Client 0 watches k, `change` is run by client 1, EXEC must or must not go through. */
+static void watch_case(const char *before, const char *change, bool fails)
+{
+	char name[200];
+
+	fixture_open();
+	if (*before)
+		run_line(1, before);
+	run_line(0, "WATCH k");
+	run_line(1, change);
+	run_line(0, "MULTI");
+	run_line(0, "PING");
+	run_line(0, "EXEC");
+	snprintf(name, sizeof(name), "WATCH k, then %s (after %s): EXEC %s", change,
+		*before ? before : "nothing", fails ? "fails" : "runs");
+	reply_is(fails ? "*-1\n" : "*1\n+PONG\n", name);
+	fixture_close();
+}
+
+static void test_watch(void)
+{
+	watch_case("", "SET k 1", true);
+	watch_case("", "SET other 1", false);
+	watch_case("", "DEL k", false);
+	watch_case("", "GET k", false);
+	watch_case("SET k 1", "DEL k", true);
+	watch_case("SET k 1", "SET k 1", true);
+	watch_case("SET k 1", "EXPIRE k 100", true);
+	watch_case("SET k 1", "EXPIRE k 100 XX", false);
+	watch_case("SET k 1", "RENAME k z", true);
+	watch_case("SET z 1", "RENAME z k", true);
+	watch_case("SET k 1", "FLUSHDB", true);
+	watch_case("SET k 1", "FLUSHALL", true);
+	watch_case("", "FLUSHALL", false);
+	watch_case("SET k 1", "SWAPDB 0 1", true);
+	watch_case("", "SWAPDB 0 1", false);
+	watch_case("SET k 1", "SWAPDB 1 2", false);
+	watch_case("SET k 1", "SETNX k 2", false);
+	watch_case("SET k 1", "MSETNX j 1 k 2", false);
+	watch_case("SET k abc", "INCR k", false);
+
+	fixture_open();
+	run_line(1, "SELECT 1");
+	run_line(1, "SET k 1");
+	run_line(0, "WATCH k");
+	run_line(1, "SWAPDB 0 1");
+	run_line(0, "MULTI");
+	line_is(0, "EXEC", "*-1\n");
+	run_line(0, "WATCH k");
+	run_line(1, "SET k 2");
+	run_line(0, "MULTI");
+	line_is(0, "EXEC", "*0\n"); /* the key of the same name in another database */
+	run_line(0, "WATCH k");
+	run_line(1, "SELECT 0");
+	model_refuse(fx.store, "full", true);
+	line_is(1, "SET k 9", "-MISCONF writes are refused: full\n");
+	model_refuse(fx.store, NULL, false);
+	run_line(0, "MULTI");
+	line_is(0, "EXEC", "*0\n"); /* a commit that failed changes nothing */
+	run_line(0, "SET k 1 PX 50");
+	run_line(0, "WATCH k");
+	model_set_now(fx.store, store_now(fx.store) + 50, 0);
+	run_line(0, "MULTI");
+	line_is(0, "EXEC", "*-1\n"); /* expired since */
+	run_line(0, "WATCH k");
+	store_expire_some(fx.store, 10);
+	run_line(0, "MULTI");
+	line_is(0, "EXEC", "*0\n"); /* had expired before */
+	run_line(0, "WATCH a b k");
+	fx.client[0] = cmd_client_free(fx.client[0]);
+	line_is(1, "SET a 1", "+OK\n"); /* whoever watched has gone */
+	is_int((int64_t)fx.env->nwatches, 0, "a freed client leaves no watched keys");
+	fixture_close();
+}
+
+/* ---- SCAN ---- */
+
+/* Calls SCAN until the cursor is 0 again, changing keys meanwhile; counts how often each fixed key was given.
+ */
+static void test_scan_under_change(uint64_t seed)
+{
+	enum { FIXED = 500 };
+	unsigned given[FIXED] = { 0 }, calls = 0, wrong = 0;
+	char line[128], cursor[32] = "0";
+
+	srandom((unsigned)seed);
+	fixture_open();
+	for (int i = 0; i < FIXED; i++) {
+		snprintf(line, sizeof(line), "SET fixed:%04d x", i);
+		run_line(0, line);
+	}
+	do {
+		for (int i = 0; i < 20; i++) {
+			snprintf(line, sizeof(line), "%s %s:%04ld x", random() % 3 ? "SET" : "DEL",
+				random() % 2 ? "a" : "fixed:x", random() % 600);
+			run_line(1, line);
+		}
+		snprintf(line, sizeof(line), "SCAN %s COUNT %ld", cursor, random() % 20 + 1);
+		run_line(0, line);
+		buf_append_char(&fx.out, 0);
+		char *p = strstr(fx.out.ptr, "\r\n") + 2; /* *2, then the cursor */
+		p = strstr(p, "\r\n") + 2;
+		snprintf(cursor, sizeof(cursor), "%.*s", (int)strcspn(p, "\r"), p);
+		while ((p = strstr(p, "fixed:"))) {
+			p += 6;
+			if (*p != 'x')
+				given[atoi(p)]++;
+		}
+	} while (strcmp(cursor, "0") && ++calls < 10000);
+	for (int i = 0; i < FIXED; i++)
+		wrong += given[i] != 1;
+	is_int(wrong, 0, "a key that is there all the time is given exactly once");
+	fixture_close();
+}
+
+static void read_cursor(char *cursor, size_t size)
+{
+	char *p;
+
+	buf_append_char(&fx.out, 0);
+	p = strstr(strstr(fx.out.ptr, "\r\n") + 2, "\r\n") + 2;
+	snprintf(cursor, size, "%.*s", (int)strcspn(p, "\r"), p);
+}
+
+static void test_cursors(void)
+{
+	char line[256], first[32], again[256];
+
+	fixture_open();
+	run_line(0, "MSET a 1 b 2 c 3 d 4");
+	run_line(0, "SCAN 0 COUNT 2");
+	read_cursor(first, sizeof(first));
+	snprintf(line, sizeof(line), "SCAN %s COUNT 10", first);
+	line_is(0, line, "*2\n$1\n0\n*2\n$1\nc\n$1\nd\n");
+	line_is(0, line, "*2\n$1\n0\n*2\n$1\nc\n$1\nd\n"); /* a cursor may be used again */
+	run_line(1, "SELECT 1");
+	snprintf(again, sizeof(again), "SCAN %s", first);
+	line_is(1, again, "-ERR invalid cursor: no longer known, start again from 0\n");
+	run_line(0, "DEL b");
+	line_is(0, line, "*2\n$1\n0\n*2\n$1\nc\n$1\nd\n"); /* the key it stands for may go */
+	for (int i = 0; i < 65536; i++)
+		run_line(0, "SCAN 0 COUNT 1");
+	line_is(0, line, "-ERR invalid cursor: no longer known, start again from 0\n");
+	is_int((int64_t)cursors_count(fx.env->cursors), 65536, "the table of cursors is bounded");
+	line_is(0, "SCAN 0 COUNT 1 MATCH d",
+		"*2\n$1\n0\n*1\n$1\nd\n"); /* the prefix is looked up, not searched for */
+	run_line(0, "FLUSHALL");
+	run_line(0, "SET \"\\xff\\xffz\" 1");
+	run_line(0, "SET \"\\xff\" 1");
+	line_is(0, "KEYS \"\\xff\\xff*\"", "*1\n$3\n\xff\xffz\n");
+	run_line(0, "SET t 1 PX 5");
+	model_set_now(fx.store, store_now(fx.store) + 5, 0);
+	line_is(0, "KEYS t", "*0\n"); /* expired keys are not listed */
+	fixture_close();
+}
+
+/* ---- glob ---- */
+
+static void test_glob(void)
+{
+	static const struct {
+		const char *pattern, *text;
+		bool match;
+	} cases[] = {
+		{ "*", "", true },
+		{ "", "", true },
+		{ "", "a", false },
+		{ "?", "", false },
+		{ "?", "a", true },
+		{ "a*", "a", true },
+		{ "a*c", "abbc", true },
+		{ "a*c", "abbd", false },
+		{ "*a*b*", "xxaxxbxx", true },
+		{ "*a*b", "ab ab a", false },
+		{ "[abc]", "b", true },
+		{ "[abc]", "d", false },
+		{ "[^abc]", "d", true },
+		{ "[^abc]", "a", false },
+		{ "[a-c]x", "bx", true },
+		{ "[c-a]x", "bx", true },
+		{ "[a-]", "_", true },
+		{ "[a-]", "-", false },
+		{ "[]", "a", false },
+		{ "[^]", "a", true },
+		{ "[a", "a", true },
+		{ "\\*", "*", true },
+		{ "\\*", "a", false },
+		{ "a\\", "a\\", true },
+		{ "[\\]]", "]", true },
+		{ "**", "abc", true },
+		{ "h?llo", "hello", true },
+		{ "h[^e]llo", "hello", false },
+		{ "A", "a", false },
+		{ "*\\", "x\\", true },
+	};
+	char text[4096], pattern[128];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		ok(glob_match(slice_str(cases[i].pattern), slice_str(cases[i].text), false) == cases[i].match,
+			"pattern '%s' %s '%s'", cases[i].pattern,
+			cases[i].match ? "matches" : "does not match", cases[i].text);
+	ok(glob_match(SLICE("A[B-C]"), SLICE("aB"), true), "without regard to case letters of either fit");
+	memset(text, 'a', sizeof(text));
+	for (size_t i = 0; i < sizeof(pattern); i += 2)
+		memcpy(pattern + i, "a*", 2);
+	pattern[sizeof(pattern) - 1] = 'b';
+	ok(!glob_match(slice(pattern, sizeof(pattern)), slice(text, sizeof(text)), false),
+		"many stars do not take for ever");
+}
+
+/* ---- parked requests ---- */
+
+static void pending_case(const char *line, const char *reply)
+{
+	char name[160];
+
+	fixture_open();
+	run_line(0, "MSET a 1 b 2 c 3");
+	model_make_cold(fx.store, 0, SLICE("a"));
+	model_make_cold(fx.store, 0, SLICE("b"));
+	run_line(0, line);
+	snprintf(name, sizeof(name), "%s is parked while its record is cold", line);
+	ok(fx.status == CMD_PENDING && fx.out.len == 0 && fx.result.replies == 0, "%s", name);
+	store_poll(fx.store);
+	is_int(fx.fetched, 1, "one fetch brings all it needs");
+	line_is(0, line, reply);
+	ok(fx.status == CMD_DONE && fx.result.replies == 1, "and then it is done");
+	fixture_close();
+}
+
+static void test_pending(void)
+{
+	pending_case("GET a", "$1\n1\n");
+	pending_case("MGET c a b", "*3\n$1\n3\n$1\n1\n$1\n2\n");
+	pending_case("INCR a", ":2\n");
+	pending_case("APPEND a x", ":2\n");
+	pending_case("RENAME a z", "+OK\n");
+	pending_case("SET a 9 IFEQ 1", "+OK\n");
+	pending_case("SET a 9 GET", "$1\n1\n");
+	pending_case("EXPIRE a 100", ":1\n");
+	pending_case("KVD.RANGE \"\" \"\" WITHVALUES", "*6\n$1\na\n$1\n1\n$1\nb\n$1\n2\n$1\nc\n$1\n3\n");
+
+	fixture_open();
+	run_line(0, "MSET a 1 b 2");
+	model_make_cold(fx.store, 0, SLICE("a"));
+	line_is(0, "SET a 9 NX", "$-1\n"); /* existence needs no record */
+	line_is(0, "EXISTS a", ":1\n");
+	line_is(0, "TTL a", ":-1\n");
+	line_is(0, "SET a 5", "+OK\n");
+	model_make_cold(fx.store, 0, SLICE("a"));
+	model_make_cold(fx.store, 0, SLICE("b"));
+	run_line(0, "MULTI");
+	run_line(0, "CLIENT SETNAME x");
+	run_line(0, "SELECT 1");
+	run_line(0, "SELECT 0");
+	run_line(0, "INCR a");
+	run_line(0, "GET b");
+	run_line(0, "EXEC");
+	ok(fx.status == CMD_PENDING, "EXEC is parked as a whole");
+	ok(!fx.client[0]->name && fx.client[0]->multi, "and none of its commands has run");
+	store_poll(fx.store);
+	is_int(fx.fetched, 1, "one fetch for the whole EXEC");
+	line_is(0, "EXEC", "*5\n+OK\n+OK\n+OK\n:6\n$1\n2\n");
+	model_make_cold(fx.store, 0, SLICE("a"));
+	run_line(0, "CLIENT SETNAME y");
+	run_line(0, "MULTI");
+	run_line(0, "CLIENT SETNAME z");
+	run_line(0, "SELECT 3");
+	run_line(0, "SELECT 0");
+	run_line(0, "EXPIRE a 10");
+	run_line(0, "EXEC");
+	ok(fx.status == CMD_PENDING, "a second EXEC is parked too");
+	ok(fx.client[0]->name[0] == 'y', "and none of its commands has run either");
+	store_poll(fx.store);
+	line_is(0, "EXEC", "*4\n+OK\n+OK\n+OK\n:1\n");
+	model_make_cold(fx.store, 0, SLICE("b"));
+	run_line(0, "GET b");
+	fx.client[0] = cmd_client_free(fx.client[0]);
+	store_poll(fx.store);
+	is_int(fx.fetched, 2, "a client that goes takes its fetch along");
+	fixture_close();
+}
+
+/* ---- what the store answers ---- */
+
+static void test_conditions(void)
+{
+	char *big = malloc(70100);
+
+	fixture_open();
+	run_line(0, "MSET a 1 b 2");
+	model_make_corrupt(fx.store, 0, SLICE("a"));
+	line_is(0, "GET a", "-CORRUPT 0000000001.seg, offset 4096: a record fails its checksum\n");
+	line_is(0, "MGET b a", "-CORRUPT 0000000001.seg, offset 4096: a record fails its checksum\n");
+	line_is(0, "EXISTS a", ":1\n");
+	run_line(0, "MULTI");
+	run_line(0, "SET b 3");
+	run_line(0, "INCR a");
+	run_line(0, "GET b");
+	line_is(0, "EXEC",
+		"*3\n+OK\n-CORRUPT 0000000001.seg, offset 4096: a record fails its checksum\n$1\n3\n");
+	line_is(0, "SET a 1", "+OK\n");
+	line_is(0, "GET a", "$1\n1\n");
+
+	model_refuse(fx.store, "no space left", false);
+	line_is(0, "SET a 2", "-MISCONF writes are refused: no space left\n");
+	line_is(0, "DEL a", "-MISCONF writes are refused: no space left\n");
+	line_is(0, "DEL nope", ":0\n");
+	line_is(0, "GET a", "$1\n1\n");
+	model_refuse(fx.store, "no space left", true);
+	run_line(0, "MULTI");
+	run_line(0, "SET a 2");
+	run_line(0, "SET b 2");
+	line_is(0, "EXEC", "-MISCONF writes are refused: no space left\n");
+	model_refuse(fx.store, NULL, false);
+	line_is(0, "MGET a b", "*2\n$1\n1\n$1\n3\n");
+	line_is(0, "EXEC", "-ERR EXEC without MULTI\n");
+
+	store_set_max_value(fx.store, 10);
+	line_is(0, "APPEND a 1234567890",
+		"-ERR string exceeds maximum allowed size (proto-max-bulk-len, 536870912 bytes)\n");
+	line_is(0, "MSET c 1 d 12345678901",
+		"-ERR string exceeds maximum allowed size (proto-max-bulk-len, 536870912 bytes)\n");
+	line_is(0, "EXISTS c", ":0\n");
+	run_line(0, "MULTI");
+	run_line(0, "SET a 2");
+	run_line(0, "MSET c 1 d 12345678901");
+	line_is(0, "EXEC",
+		"-ERR string exceeds maximum allowed size (proto-max-bulk-len, 536870912 bytes)\n");
+	line_is(0, "MGET a c", "*2\n$1\n1\n$-1\n"); /* no half of MSET stays */
+
+	strcpy(big, "GET ");
+	memset(big + 4, 'k', 65537);
+	big[4 + 65537] = 0;
+	run_line(0, big);
+	reply_is("-ERR key is 65537 bytes, the limit is 65536\n",
+		"a key above the limit is refused with its size");
+	big[4 + 65536] = 0;
+	run_line(0, big);
+	reply_is("$-1\n", "a key of the largest size is taken");
+	fixture_close();
+	free(big);
+}
+
+/* ---- the MULTI queue ---- */
+
+static void test_queue_limit(void)
+{
+	char *value = malloc((8 << 20) + 1);
+	struct slice argv[3] = { SLICE("SET"), SLICE("a"), slice(value, 8 << 20) };
+
+	memset(value, 'v', 8 << 20);
+	fixture_open();
+	run_line(0, "MULTI");
+	for (int i = 0; i < 8; i++) {
+		buf_reset(&fx.out, 0);
+		cmd_run(client(0), argv, 3, &fx.out, &fx.result);
+	}
+	reply_is("-ERR a transaction holds at most 67108864 bytes of commands\n",
+		"the queue of MULTI is bounded and says so");
+	line_is(0, "EXEC", "-EXECABORT Transaction discarded because of previous errors.\n");
+	line_is(0, "EXISTS a", ":0\n");
+	fixture_close();
+	free(value);
+}
+
+/* ---- positions and barriers ---- */
+
+static void test_positions(void)
+{
+	uint64_t written;
+
+	fixture_open();
+	run_line(0, "SET a 1");
+	is_int((int64_t)fx.result.position, 0, "a durable write waits for nothing");
+	model_hold(fx.store, true);
+	run_line(0, "SET a 2");
+	written = store_position(fx.store);
+	ok(fx.result.position == written && written > store_durable(fx.store),
+		"the reply of a write is held until it is durable");
+	run_line(1, "GET a");
+	ok(fx.result.position == written, "so is the reply of a read that saw it");
+	run_line(1, "PING");
+	is_int((int64_t)fx.result.position, 0, "a command without data is not held");
+	line_is(1, "WAITAOF 1 0 100", "*2\n:1\n:0\n"); /* this client has written nothing */
+	run_line(0, "WAITAOF 1 0 100");
+	ok(fx.status == CMD_WAIT && fx.out.len == 0, "WAITAOF waits for this connection's writes");
+	ok(fx.result.position == written && fx.result.wait_ms == 100, "up to its last one, for its timeout");
+	is_int(model_barriers(fx.store), 1, "and asks for a sync");
+	buf_reset(&fx.out, 0);
+	cmd_wait_done(client(0), false, &fx.out);
+	reply_is("*2\n:0\n:0\n", "a timeout answers that nothing was synced");
+	line_is(0, "WAITAOF 0 0 0", "*2\n:0\n:0\n");
+	run_line(0, "MULTI");
+	run_line(0, "WAITAOF 1 0 0");
+	line_is(0, "EXEC", "*1\n*2\n:0\n:0\n"); /* never blocks inside MULTI */
+	model_hold(fx.store, false);
+	buf_reset(&fx.out, 0);
+	cmd_wait_done(client(0), true, &fx.out);
+	reply_is("*2\n:1\n:0\n", "WAITAOF answers once they are durable");
+	run_line(0, "WAITAOF 1 1 50");
+	ok(fx.status == CMD_WAIT && fx.result.position == UINT64_MAX,
+		"a replica is waited for until the timeout");
+	buf_reset(&fx.out, 0);
+	cmd_wait_done(client(0), false, &fx.out);
+	reply_is("*2\n:1\n:0\n", "and was never there");
+	fixture_close();
+}
+
+/* ---- clocks ---- */
+
+static void test_clocks(void)
+{
+	const int64_t now = INT64_C(1700000000000);
+
+	fixture_open();
+	model_set_now(fx.store, now, 3600000); /* the wall clock is an hour ahead */
+	line_is(0, "SET k 1 EXAT 1700003610", "+OK\n");
+	line_is(0, "TTL k", ":10\n");
+	line_is(0, "EXPIRETIME k", ":1700003610\n");
+	line_is(0, "PEXPIREAT k 1700003620000", ":1\n");
+	line_is(0, "PTTL k", ":20000\n");
+	model_set_now(fx.store, now, -3600000); /* and is set back two */
+	line_is(0, "PTTL k", ":20000\n");
+	line_is(0, "SET j 1 PXAT 1700000000000", "+OK\n");
+	line_is(0, "PTTL j", ":3600000\n");
+	model_set_now(fx.store, now + 19999, 0);
+	line_is(0, "PTTL k", ":1\n");
+	line_is(0, "TTL k", ":0\n");
+	model_set_now(fx.store, now + 20000, 0);
+	line_is(0, "PTTL k", ":-2\n");
+	line_is(0, "GET k", "$-1\n");
+	line_is(0, "SET k 2 XX", "$-1\n");
+	line_is(0, "SET k 2 NX", "+OK\n");
+	fixture_close();
+}
+
+/* ---- connections ---- */
+
+static void test_passwords(void)
+{
+	fixture_open();
+	fx.password = "secret";
+	line_is(0, "GET a", "-NOAUTH Authentication required.\n");
+	line_is(0, "PING", "-NOAUTH Authentication required.\n");
+	run_line(0, "HELLO 3");
+	reply_has("-NOAUTH HELLO must be called", "HELLO asks for the password too");
+	line_is(0, "AUTH wrong", "-WRONGPASS invalid username-password pair or user is disabled.\n");
+	line_is(0, "AUTH other secret", "-WRONGPASS invalid username-password pair or user is disabled.\n");
+	line_is(0, "HELLO 3 AUTH default wrong",
+		"-WRONGPASS invalid username-password pair or user is disabled.\n");
+	is_int(cmd_client_proto(client(0)), 2, "a refused HELLO changes nothing");
+	line_is(0, "AUTH secret", "+OK\n");
+	line_is(0, "GET a", "$-1\n");
+	line_is(0, "RESET", "+RESET\n");
+	line_is(0, "GET a", "-NOAUTH Authentication required.\n");
+	run_line(0, "HELLO 3 AUTH default secret");
+	reply_has("%7", "HELLO can bring the password");
+	line_is(0, "GET a", "_\n");
+	line_is(1, "QUIT", "+OK\n");
+	ok(fx.status == CMD_CLOSE, "QUIT needs none, and closes");
+	fixture_close();
+}
+
+static void test_replies(void)
+{
+	fixture_open();
+	line_is(0, "CLIENT REPLY OFF", "");
+	is_int(fx.result.replies, 0, "CLIENT REPLY OFF is not answered");
+	line_is(0, "SET a 1", "");
+	line_is(0, "NOPE", "");
+	line_is(0, "CLIENT REPLY SKIP", "");
+	line_is(0, "CLIENT REPLY ON", "+OK\n");
+	line_is(0, "CLIENT REPLY SKIP", "");
+	line_is(0, "PING", "");
+	line_is(0, "PING", "+PONG\n");
+	line_is(0, "SHUTDOWN", "");
+	ok(fx.status == CMD_CLOSE && fx.shutdowns == 1 && fx.result.replies == 0,
+		"SHUTDOWN is answered by closing");
+	fixture_close();
+}
+
+static void test_clients(void)
+{
+	fixture_open();
+	client(1);
+	client(2);
+	run_line(0, "CLIENT SETNAME al");
+	run_line(0, "CLIENT LIST");
+	reply_has("id=1 addr=/run/kvd/1:0 laddr=/run/kvd/1:0 fd=8 name=al age=0 idle=0 flags=U db=0 ",
+		"CLIENT LIST describes the client");
+	reply_has("cmd=client|list user=default redir=-1 resp=2 ", "and its last command");
+	reply_has("\nid=3 ", "and the others");
+	run_line(0, "CLIENT LIST ID 2 3");
+	ok(!memmem(fx.out.ptr, fx.out.len, "id=1 ", 5), "CLIENT LIST ID shows those asked for");
+	run_line(0, "CLIENT INFO");
+	reply_has("id=1 ", "CLIENT INFO describes the caller");
+	line_is(0, "CLIENT KILL ID 2", ":1\n");
+	line_is(0, "CLIENT KILL /run/kvd/3:0", "+OK\n");
+	is_int(fx.kills, 2, "two clients were killed");
+	line_is(0, "CLIENT KILL ID 1", ":0\n"); /* SKIPME is the default */
+	line_is(0, "CLIENT KILL ID 1 SKIPME NO", ":1\n");
+	ok(fx.status == CMD_CLOSE && fx.kills == 2, "a client that kills itself is closed after the reply");
+	fixture_close();
+}
+
+/* ---- INFO, KVD.STATS ---- */
+
+static void test_info(void)
+{
+	static const char *const fields[] = {
+		"redis_version:7.2.4\r\n",
+		"server_name:kvd\r\n",
+		"kvd_version:",
+		"redis_mode:standalone",
+		"os:",
+		"run_id:",
+		"process_id:",
+		"tcp_port:",
+		"uptime_in_seconds:90061",
+		"connected_clients:2",
+		"blocked_clients:",
+		"tracking_clients:0",
+		"maxclients:10000",
+		"client_recent_max_input_buffer:",
+		"client_recent_max_output_buffer:",
+		"used_memory:",
+		"used_memory_rss:",
+		"used_memory_peak:",
+		"used_memory_overhead:",
+		"used_memory_dataset:",
+		"maxmemory:0",
+		"maxmemory_policy:",
+		"total_system_memory:",
+		"mem_fragmentation_ratio:",
+		"loading:0",
+		"rdb_changes_since_last_save:",
+		"rdb_bgsave_in_progress:",
+		"rdb_last_save_time:",
+		"rdb_last_bgsave_status:",
+		"aof_enabled:1",
+		"aof_rewrite_in_progress:",
+		"aof_last_bgrewrite_status:",
+		"aof_last_write_status:ok",
+		"aof_current_size:",
+		"aof_base_size:",
+		"aof_pending_bio_fsync:",
+		"aof_delayed_fsync:",
+		"total_connections_received:5",
+		"total_commands_processed:",
+		"instantaneous_ops_per_sec:",
+		"total_net_input_bytes:",
+		"total_net_output_bytes:",
+		"rejected_connections:",
+		"expired_keys:",
+		"evicted_keys:0",
+		"keyspace_hits:1\r\n",
+		"keyspace_misses:2\r\n",
+		"pubsub_channels:",
+		"pubsub_patterns:",
+		"role:master",
+		"connected_slaves:0",
+		"master_repl_offset:",
+		"used_cpu_sys:",
+		"used_cpu_user:",
+		"used_cpu_sys_children:",
+		"used_cpu_user_children:",
+		"cmdstat_get:calls=3,usec=",
+		"cmdstat_client|id:calls=1",
+		"rejected_calls=1,failed_calls=0",
+		"errorstat_ERR:count=",
+		"db0:keys=2,expires=1,avg_ttl=0",
+		"kvd_keys:2",
+		"# Latencystats",
+	};
+
+	fixture_open();
+	run_line(0, "MSET a 1 b 2");
+	run_line(0, "EXPIRE b 10");
+	run_line(0, "GET a");
+	run_line(0, "GET no");
+	run_line(0, "GET nope");
+	run_line(0, "GET");
+	run_line(0, "CLIENT ID");
+	run_line(0, "INFO everything");
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		reply_has(fields[i], "INFO has a field that tools read");
+	run_line(0, "INFO");
+	ok(!memmem(fx.out.ptr, fx.out.len, "rejected_calls", 14),
+		"rejected_calls is not in the default sections");
+	run_line(0, "INFO default");
+	ok(fx.out.len > 500 && !memmem(fx.out.ptr, fx.out.len, "rejected_calls", 14), "nor behind that name");
+	run_line(0, "INFO clients CPU");
+	reply_has("# Clients", "INFO takes several names");
+	reply_has("\r\n\r\n# CPU", "of either case");
+	ok(!memmem(fx.out.ptr, fx.out.len, "# Server", 8), "and shows no other section");
+	run_line(0, "HELLO 3");
+	run_line(0, "INFO server");
+	ok(fx.out.ptr[0] == '=' && memmem(fx.out.ptr, fx.out.len, "txt:# Server", 12),
+		"INFO is verbatim text in RESP3");
+	line_is(0, "INFO nope", "=4\ntxt:\n");
+	run_line(0, "KVD.STATS");
+	ok(fx.out.ptr[0] == '%', "KVD.STATS is a map in RESP3");
+	reply_has("$4\r\nkeys\r\n:2\r\n", "that names kvd's own numbers");
+	run_line(0, "CONFIG RESETSTAT");
+	run_line(0, "INFO stats errorstats");
+	reply_has("keyspace_misses:0\r\n", "CONFIG RESETSTAT sets the counters back");
+	ok(!memmem(fx.out.ptr, fx.out.len, "errorstat_", 10), "those of errors too");
+	cmd_tick(fx.env, 1000);
+	for (int i = 0; i < 40; i++)
+		run_line(0, "PING");
+	cmd_tick(fx.env, 3000);
+	run_line(0, "INFO stats");
+	reply_has("instantaneous_ops_per_sec:20\r\n", "the rate is counted from tick to tick");
+	fixture_close();
+}
+
+/* cmdstat_NAME:calls=...,rejected_calls=...,failed_calls=... */
+static void stat_is(const char *name, unsigned calls, unsigned rejected, unsigned failed)
+{
+	unsigned got[3] = { 0 };
+	char head[64];
+
+	run_line(1, "INFO commandstats");
+	buf_append_char(&fx.out, '\0');
+	snprintf(head, sizeof(head), "\ncmdstat_%s:", name);
+	const char *line = strstr(fx.out.ptr, head);
+	int n = line ? sscanf(line + strlen(head), "calls=%u,usec=%*f,usec_per_call=%*f,rejected_calls=%u,failed_calls=%u",
+			       &got[0], &got[1], &got[2])
+		     : 0;
+	if (!ok(n == 3 && got[0] == calls && got[1] == rejected && got[2] == failed,
+		    "%s: %u calls, %u rejected, %u failed", name, calls, rejected, failed))
+		diag("got %u, %u, %u", got[0], got[1], got[2]);
+}
+
+/* A request is called or rejected, never both; a called one may fail, at the latest at its commit. */
+static void test_call_counters(void)
+{
+	fixture_open();
+	run_line(0, "SET a x");
+	run_line(0, "SET");
+	stat_is("set", 1, 1, 0);
+	run_line(0, "SET a 1 NX XX");
+	run_line(0, "INCR a");
+	stat_is("set", 2, 1, 1);
+	stat_is("incr", 1, 0, 1);
+	model_refuse(fx.store, "no space left", true);
+	run_line(0, "SET a 2");
+	stat_is("set", 3, 1, 2);
+	model_refuse(fx.store, NULL, false);
+	run_line(0, "MULTI");
+	run_line(0, "INCR a");
+	run_line(0, "SET b 1");
+	stat_is("incr", 1, 0, 1);
+	run_line(0, "EXEC");
+	stat_is("incr", 2, 0, 2);
+	stat_is("set", 4, 1, 2);
+	stat_is("exec", 1, 0, 0);
+	run_line(0, "MULTI");
+	run_line(0, "INCR");
+	run_line(0, "EXEC");
+	stat_is("incr", 2, 1, 2);
+	stat_is("exec", 2, 0, 1);
+	run_line(0, "MULTI");
+	run_line(0, "EXEC now");
+	stat_is("exec", 2, 1, 1);
+	fx.password = "secret";
+	run_line(0, "RESET");
+	run_line(0, "GET a");
+	fx.password = NULL;
+	stat_is("get", 0, 1, 0);
+	fixture_close();
+}
+
+/* ---- the table ---- */
+
+static void test_table(void)
+{
+	size_t bad = 0;
+
+	for (size_t i = 0; i < cmd_count(); i++) {
+		const struct cmd_info *k = cmd_info(i);
+		bool sane = k->name && k->arity && *k->summary && *k->group && *k->since &&
+			    (k->first == 0) == (k->step == 0);
+		for (size_t j = 0; j < i; j++)
+			sane &= strcmp(k->name, cmd_info(j)->name) != 0;
+		for (const char *p = k->name; *p; p++)
+			sane &= *p < 'A' || *p > 'Z';
+		if (!sane)
+			diag("%s is not sane", k->name);
+		bad += !sane;
+	}
+	is_int((int64_t)bad, 0, "every row of the table is complete and its own");
+	ok(!cmd_info(cmd_count()), "the table has an end");
+	fixture_open();
+	for (size_t i = 0; i < cmd_count(); i++)
+		bad += table_find(fx.env, slice_str(cmd_info(i)->name)) != &fx.env->commands[i];
+	is_int((int64_t)bad, 0, "every command is found by its name");
+	line_is(0, "COMMAND DOCS getex",
+		"*2\n$5\ngetex\n*8\n$7\nsummary\n$50\nReturns the value of a key and changes its "
+		"expiry.\n$5\nsince\n$5\n6.2.0\n$5\ngroup\n$6\nstring\n"
+		"$9\narguments\n*2\n"
+		"*8\n$4\nname\n$3\nkey\n$4\ntype\n$3\nkey\n$12\ndisplay_text\n$3\nkey\n$14\nkey_spec_index\n:"
+		"0\n"
+		"*8\n$4\nname\n$6\noption\n$4\ntype\n$5\noneof\n$5\nflags\n*1\n+optional\n$9\narguments\n*5\n"
+		"*8\n$4\nname\n$7\nseconds\n$4\ntype\n$7\ninteger\n$12\ndisplay_text\n$7\nseconds\n$"
+		"5\ntoken\n$2\nEX\n"
+		"*8\n$4\nname\n$12\nmilliseconds\n$4\ntype\n$7\ninteger\n$12\ndisplay_text\n$"
+		"12\nmilliseconds\n$5\ntoken\n$2\nPX\n"
+		"*8\n$4\nname\n$17\nunix-time-seconds\n$4\ntype\n$9\nunix-time\n$12\ndisplay_text\n$17\nunix-"
+		"time-seconds\n$5\ntoken\n$4\nEXAT\n"
+		"*8\n$4\nname\n$22\nunix-time-milliseconds\n$4\ntype\n$9\nunix-time\n$12\ndisplay_text\n$"
+		"22\nunix-time-milliseconds\n$5\ntoken\n$4\nPXAT\n"
+		"*6\n$4\nname\n$7\npersist\n$4\ntype\n$10\npure-token\n$5\ntoken\n$7\nPERSIST\n");
+	run_line(0, "COMMAND INFO get");
+	reply_has("*1\r\n*10\r\n$3\r\nget\r\n:2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n*3\r\n+@"
+		  "string\r\n+@read\r\n+@fast\r\n*0\r\n",
+		"COMMAND INFO");
+	run_line(0, "COMMAND DOCS mset");
+	reply_has("$4\r\ntype\r\n$5\r\nblock\r\n$5\r\nflags\r\n*1\r\n+multiple\r\n",
+		"repeated pairs are a block");
+	line_is(0, "COMMAND LIST FILTERBY PATTERN get[de]*", "*2\n$6\ngetdel\n$5\ngetex\n");
+	line_is(0, "COMMAND LIST FILTERBY ACLCAT transaction",
+		"*5\n$5\nmulti\n$4\nexec\n$7\ndiscard\n$5\nwatch\n$7\nunwatch\n");
+	run_line(0, "COMMAND");
+	ok(fx.out.ptr[0] == '*' && fx.out.len > 5000, "COMMAND tells the whole table");
+	run_line(0, "COMMAND DOCS");
+	ok(fx.out.ptr[0] == '*' && fx.out.len > 5000, "COMMAND DOCS tells all the help");
+	run_line(0, "CONFIG HELP");
+	reply_has("+GET parameter [parameter ...]\r\n+    Returns the options whose names match.\r\n",
+		"HELP is made from the table");
+	run_line(0, "KVD.HELP");
+	reply_has("+KVD.RANGE start end [REV]", "KVD.HELP lists kvd's own commands");
+	run_line(0, "TIME");
+	reply_has("*2\r\n$10\r\n", "TIME is two numbers");
+	fixture_close();
+}
+
+static void test_probe(void)
+{
+	struct slice mset[] = { SLICE("MSET"), SLICE("a"), SLICE("1"), SLICE("b"), SLICE("2") };
+	struct slice wrong[] = { SLICE("NOPE"), SLICE("a") }, ping[] = { SLICE("PING") };
+	struct store_probe probe[4];
+
+	fixture_open();
+	run_line(0, "SELECT 5");
+	is_int((int64_t)cmd_probe(client(0), mset, 5, probe, 4), 2, "MSET names its keys");
+	ok(probe[1].db == 5 && slice_eq(probe[1].key, SLICE("b")), "with their database");
+	is_int((int64_t)cmd_probe(client(0), mset, 5, probe, 1), 1, "never more than asked for");
+	is_int((int64_t)cmd_probe(client(0), mset, 1, probe, 4), 0, "too short a request names none");
+	is_int((int64_t)cmd_probe(client(0), wrong, 2, probe, 4), 0, "an unknown one neither");
+	is_int((int64_t)cmd_probe(client(0), ping, 1, probe, 4), 0, "nor one without keys");
+	fixture_close();
+}
+
+int main(void)
+{
+	uint64_t seed = tap_seed();
+
+	test_watch();
+	for (uint64_t i = 0; i < 3; i++)
+		test_scan_under_change(seed + i);
+	test_cursors();
+	test_glob();
+	test_pending();
+	test_conditions();
+	test_queue_limit();
+	test_positions();
+	test_clocks();
+	test_passwords();
+	test_replies();
+	test_clients();
+	test_info();
+	test_call_counters();
+	test_table();
+	test_probe();
+	return done();
+}
