@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/daemon.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "daemon/journal.h"
+#include "daemon/notify.h"
+#include "daemon/server.h"
+
+static int print_help(void)
+{
+	struct buf text = { 0 };
+
+	options_print_help(&text);
+	bool good = !text.failed && fwrite(text.ptr, 1, text.len, stdout) == text.len && fflush(stdout) == 0;
+	buf_free(&text);
+	return good ? 0 : EXIT_IO;
+}
+
+/* Nobody but our own user needs what we write; a broken socket is an error code, not a signal. */
+static void prepare_process(void)
+{
+	umask(0077);
+	signal(SIGPIPE, SIG_IGN);
+	/* A reload that comes before we are ready has nothing to reload. */
+	signal(SIGHUP, SIG_IGN);
+}
+
+static int serve(struct options *options, const struct options_command *command)
+{
+	struct server *s = malloc(sizeof(*s));
+
+	if (!s) {
+		options_free(options);
+		return EXIT_IO;
+	}
+	prepare_process();
+	int code = server_open(s, options, command);
+	if (code == 0)
+		code = server_run(s);
+	int last = server_close(s);
+	free(s);
+	return code ? code : last;
+}
+
+int daemon_main(int argc, char **argv)
+{
+	struct options_command command;
+	struct options options;
+	struct error e = { 0 };
+	bool check = false;
+
+	if (options_read_command(argc, argv, &command, &e) == 0) {
+		check = command.mode == OPTIONS_CHECK;
+		if (command.mode == OPTIONS_HELP)
+			return print_help();
+		if (command.mode == OPTIONS_VERSION) {
+			puts("kvd " PACKAGE_VERSION);
+			return 0;
+		}
+		if (options_load(&command, environ, &options, &e) == 0) {
+			if (command.mode == OPTIONS_RUN)
+				return serve(&options, &command);
+			puts("the configuration is good");
+			options_free(&options);
+			return 0;
+		}
+	}
+	/* Who only checks is answered, and is not the service. */
+	if (check) {
+		log_error("%s", e.text);
+	} else {
+		journal_write(JOURNAL_START_FAILED, LOG_LEVEL_ERROR, "%s", e.text);
+		notify_status("not started: %s", e.text);
+	}
+	return EXIT_CONFIG;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The timers and signals a server lives by.
+ */
+#include <errno.h>
+#include <signal.h>
+#include "base/log.h"
+#include "daemon/notify.h"
+#include "daemon/server.h"
+
+#define EXPIRE_PAGES 16
+#define EXPIRE_ROUNDS 8
+
+static void on_store_ready(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	((struct server *)arg)->store_ready = true;
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *s = arg;
+
+	(void)fd, (void)what;
+	server_tick(s);
+	if (!s->stopping)
+		server_say_status(s);
+}
+
+/*
+ * The end of the turn answers: then all that a turn does has been done once more. The store's threads are left out
+ * with intent. What they wait for is the disk, and no time tells a slow disk from a dead one; killing kvd for it
+ * would help neither, as the next start needs the disk even more, while this process still serves what is in memory.
+ * A thread that stops with a lock it shares with the loop stops the loop, too.
+ */
+static void on_watchdog(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	((struct server *)arg)->watchdog_asks = true;
+}
+
+static void on_stop_timer(evutil_socket_t fd, short what, void *arg)
+{
+	/* The end of the turn looks at who is left. */
+	(void)fd, (void)what, (void)arg;
+}
+
+void events_arm_expire(struct server *s)
+{
+	uint64_t ms = option_number(&s->options, OPTION_EXPIRE_INTERVAL);
+	struct timeval tv = { (time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000) };
+
+	event_del(&s->expire_timer);
+	if (ms)
+		evtimer_add(&s->expire_timer, &tv);
+}
+
+static void on_expire(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *s = arg;
+
+	(void)fd, (void)what;
+	/* A sweep that finds much goes on, but never so long that clients notice. */
+	for (int i = 0; i < EXPIRE_ROUNDS && !server_is_behind(s) && store_expire_some(s->store, EXPIRE_PAGES) >= 256; i++)
+		;
+	events_arm_expire(s);
+}
+
+static void on_stop_signal(evutil_socket_t sig, short what, void *arg)
+{
+	(void)sig, (void)what;
+	server_ask_stop(arg);
+}
+
+static void on_reload_signal(evutil_socket_t sig, short what, void *arg)
+{
+	(void)sig, (void)what;
+	settings_reload(arg);
+}
+
+static int start_timer(struct event *event, struct event_base *base, uint64_t ms, event_callback_fn callback, void *arg)
+{
+	struct timeval tv = { (time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000) };
+
+	return event_assign(event, base, -1, EV_PERSIST, callback, arg) || (ms && event_add(event, &tv)) ? -ENOMEM : 0;
+}
+
+int events_start(struct server *s)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < 3; i++)
+		r = evsignal_assign(&s->signal_event[i], s->base, signals[i], signals[i] == SIGHUP ? on_reload_signal : on_stop_signal, s) ||
+		    event_add(&s->signal_event[i], NULL);
+	r = r || event_assign(&s->store_event, s->base, store_notify_fd(s->store), EV_READ | EV_PERSIST, on_store_ready, s) ||
+	    event_add(&s->store_event, NULL);
+	r = r || start_timer(&s->tick_timer, s->base, 1000, on_tick, s);
+	r = r || start_timer(&s->stop_timer, s->base, 0, on_stop_timer, s);
+	r = r || start_timer(&s->watchdog_timer, s->base, notify_watchdog_interval(), on_watchdog, s);
+	r = r || evtimer_assign(&s->expire_timer, s->base, on_expire, s);
+	r = r || accept_start(s);
+	if (r) {
+		log_error("the events cannot be set up");
+		return EXIT_IO;
+	}
+	events_arm_expire(s);
+	return 0;
+}
+
+void events_stop(struct server *s)
+{
+	struct event *events[] = { &s->expire_timer, &s->watchdog_timer, &s->stop_timer, &s->tick_timer, &s->store_event,
+		&s->signal_event[2], &s->signal_event[1], &s->signal_event[0] };
+
+	accept_stop(s);
+	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+		if (event_initialized(events[i]))
+			event_del(events[i]);
+	/* Who asks again while the last sync runs has been heard; as before the events it would end us at once. */
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+}
