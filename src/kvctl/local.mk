@@ -1,0 +1,36 @@
+noinst_LTLIBRARIES += libkvctl.la
+libkvctl_la_SOURCES = \
+	src/kvctl/args.c \
+	src/kvctl/connect.c \
+	src/kvctl/export.c \
+	src/kvctl/help.c \
+	src/kvctl/import.c \
+	src/kvctl/kvctl.h \
+	src/kvctl/list.c src/kvctl/list.h \
+	src/kvctl/output.c src/kvctl/output.h \
+	src/kvctl/record.c src/kvctl/record.h \
+	src/kvctl/reply.c \
+	src/kvctl/run.c \
+	src/kvctl/shell.c \
+	src/kvctl/suggest.c \
+	src/kvctl/text.c \
+	src/kvctl/verb.c src/kvctl/verb.h \
+	src/kvctl/verbs.def \
+	src/kvctl/verbs_admin.c \
+	src/kvctl/verbs_data.c \
+	src/kvctl/verbs_expiry.c \
+	src/kvctl/words.c
+libkvctl_la_CPPFLAGS = $(AM_CPPFLAGS) $(HIREDIS_CFLAGS) $(LIBEDIT_CFLAGS) $(JANSSON_CFLAGS)
+libkvctl_la_LIBADD = $(HIREDIS_LIBS) $(LIBEDIT_LIBS) $(JANSSON_LIBS)
+
+bin_PROGRAMS += kvctl
+kvctl_SOURCES = src/kvctl/main.c
+kvctl_CPPFLAGS = $(libkvctl_la_CPPFLAGS)
+kvctl_LDADD = libkvctl.la libbase.la
+
+check_PROGRAMS += tests/unit/kvctl.t
+tests_unit_kvctl_t_SOURCES = tests/unit/kvctl.c tests/tap.h
+tests_unit_kvctl_t_CPPFLAGS = $(libkvctl_la_CPPFLAGS)
+tests_unit_kvctl_t_LDADD = libkvctl.la libbase.la
+TESTS += tests/unit/kvctl.t
+

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: MIT
+ * The client's parts that need no daemon: words, arguments, suggestions, text, replies, records, bounds.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include "base/clock.h"
+#include "kvctl/list.h"
+#include "kvctl/output.h"
+#include "kvctl/record.h"
+#include "kvctl/verb.h"
+#include "tap.h"
+
+static struct slice buf_or_empty(const struct buf *b)
+{
+	return slice(b->len ? b->ptr : "", b->len);
+}
+
+/* ---- words ---- */
+
+static void check_words(const char *line, size_t len, int n, const struct slice *expected, const char *name)
+{
+	char *copy = malloc(len + 1);
+	struct slice *words = NULL;
+
+	if (!copy)
+		bail("no memory");
+	memcpy(copy, line, len);
+	int got = words_split(copy, len, &words);
+	bool good = got == n;
+	for (int i = 0; good && i < n; i++)
+		good = slice_eq(words[i], expected[i]);
+	ok(good, "words: %s", name);
+	free(words);
+	free(copy);
+}
+
+#define WORDS(line, name, ...)                                                                               \
+	check_words(line, sizeof(line) - 1,                                                                  \
+		(int)(sizeof((struct slice[]){ __VA_ARGS__ }) / sizeof(struct slice)),                       \
+		(struct slice[]){ __VA_ARGS__ }, name)
+#define BAD_WORDS(line, name) check_words(line, sizeof(line) - 1, -EINVAL, NULL, name)
+
+static void test_words(void)
+{
+	check_words("", 0, 0, NULL, "an empty line has none");
+	check_words(" \t\r\n", 4, 0, NULL, "blanks are none");
+	WORDS("set  key\tvalue\r\n", "blanks separate", SLICE("set"), SLICE("key"), SLICE("value"));
+	WORDS("a \"b c\" d", "double quotes hold blanks", SLICE("a"), SLICE("b c"), SLICE("d"));
+	WORDS("\"\\x00\\xFf\\n\\r\\t\\b\\a\\\\\\\"\\q\"", "escapes", SLICE("\0\xff\n\r\t\b\a\\\"q"));
+	WORDS("\"\\x0g\"", "x without two digits is a letter", SLICE("x0g"));
+	WORDS("'a\\n\\'\"'", "single quotes know one escape", SLICE("a\\n'\""));
+	WORDS("\"\" ''", "empty words", SLICE(""), SLICE(""));
+	WORDS("a\"b c\"", "a quote may begin inside a word", SLICE("ab c"));
+	WORDS("a\0b", "a NUL byte is a byte", SLICE("a\0b"));
+	WORDS("\xc3\xa4 \xff", "bytes above 127", SLICE("\xc3\xa4"), SLICE("\xff"));
+	BAD_WORDS("\"a", "an open quote is refused");
+	BAD_WORDS("a '", "an open single quote is refused");
+	BAD_WORDS("\"a\"b", "a letter behind a closing quote is refused");
+	BAD_WORDS("'a\\'", "an escaped quote does not close");
+	BAD_WORDS("\"a\\", "a backslash at the end is refused");
+}
+
+static uint32_t next_random(uint32_t *state)
+{
+	*state = *state * 1664525 + 1013904223;
+	return *state >> 8;
+}
+
+/* Any bytes, quoted with every byte as \xHH or raw where that is allowed, come back. */
+static void test_words_random(uint32_t seed)
+{
+	uint32_t state = seed;
+	bool good = true;
+
+	for (int round = 0; good && round < 2000; round++) {
+		struct buf line = { 0 }, word = { 0 };
+		struct slice *words = NULL;
+		buf_append_char(&line, '"');
+		for (uint32_t n = next_random(&state) % 40; n; n--) {
+			char c = (char)next_random(&state);
+			buf_append_char(&word, c);
+			if (c == '"' || c == '\\' || next_random(&state) % 2)
+				buf_printf(&line, "\\x%02x", (unsigned char)c);
+			else
+				buf_append_char(&line, c);
+		}
+		buf_append_char(&line, '"');
+		int n = words_split(line.ptr, line.len, &words);
+		good = n == 1 && slice_eq(words[0], buf_or_empty(&word));
+		free(words);
+		buf_free(&line);
+		buf_free(&word);
+	}
+	ok(good, "2000 random words come back from their quoted form");
+	for (int round = 0; round < 2000; round++) {
+		char line[64];
+		struct slice *words = NULL;
+		size_t len = next_random(&state) % sizeof(line);
+		for (size_t i = 0; i < len; i++)
+			line[i] = "a \\\"'x0\n"[next_random(&state) % 8];
+		int n = words_split(line, len, &words);
+		for (int i = 0; i < n; i++)
+			good &= words[i].ptr >= line && words[i].ptr + words[i].len <= line + len;
+		free(words);
+	}
+	ok(good, "words of 2000 random lines stay inside their line");
+}
+
+/* ---- arguments ---- */
+
+static int parse(const char *line, struct args *ret, struct buf *error)
+{
+	static char copy[256];
+	static struct slice *words;
+
+	snprintf(copy, sizeof(copy), "%s", line);
+	free(words);
+	words = NULL;
+	int n = words_split(copy, strlen(copy), &words);
+	return args_parse(words, (size_t)(n < 0 ? 0 : n), ret, error);
+}
+
+static bool refused(const char *line, int r, const char *needle)
+{
+	struct args a;
+	struct buf error = { 0 };
+	int got = parse(line, &a, &error);
+	buf_append_char(&error, 0);
+	bool good = got == r && (!needle || strstr(error.ptr, needle));
+
+	if (!good)
+		diag("\"%s\" gave %d, %s", line, got, error.ptr);
+	args_free(&a);
+	buf_free(&error);
+	return good;
+}
+
+static void test_args(void)
+{
+	struct args a;
+	struct buf error = { 0 };
+	struct slice v = { 0 };
+
+	is_int(parse("-s /x -qn 3 set k v --ttl=5 --if-absent", &a, &error), 0,
+		"options before and after the verb");
+	ok(a.verb && !strcmp(a.verb->name, "set") && a.n == 2, "verb and two arguments");
+	ok(args_option(&a, "socket", &v) && slice_eq(v, SLICE("/x")), "a letter with an argument");
+	ok(args_option(&a, "database", &v) && slice_eq(v, SLICE("3")) && args_option(&a, "quiet", NULL),
+		"letters together");
+	ok(args_option(&a, "ttl", &v) && slice_eq(v, SLICE("5")), "a long option with =");
+	ok(args_option(&a, "if-absent", NULL) && !args_option(&a, "if-present", NULL),
+		"options that are there, and not");
+	args_free(&a);
+	is_int(parse("rm -- -x --y", &a, &error), 0, "after -- nothing is an option");
+	ok(!strcmp(a.verb->name, "delete") && a.n == 2 && slice_eq(a.arg[1], SLICE("--y")),
+		"an alias gives its verb");
+	args_free(&a);
+	is_int(parse("incr k -5", &a, &error), 0, "a negative number is an argument");
+	ok(slice_eq(args_at(&a, 1), SLICE("-5")) && args_at(&a, 2).len == 0, "arguments by number");
+	args_free(&a);
+	is_int(parse("raw --json SET k --ttl -- x", &a, &error), 0,
+		"raw takes options before the command only");
+	ok(a.n == 5 && a.nset == 1 && slice_eq(a.arg[3], SLICE("--")), "the rest of raw stays as it is");
+	args_free(&a);
+	is_int(parse("set k -", &a, &error), 0, "a dash is an argument");
+	args_free(&a);
+	is_int(parse("", &a, &error), 0, "no words");
+	ok(!a.verb, "no verb");
+	args_free(&a);
+	buf_free(&error);
+	ok(refused("get", ARGS_BAD, "usage: kvctl get [OPTION...] KEY"), "too few arguments show the usage");
+	ok(refused("get a b", ARGS_BAD, "too many"), "too many arguments");
+	ok(refused("get a --ttl 5", ARGS_BAD, "unknown option \"--ttl\""),
+		"an option of another verb is refused");
+	ok(refused("get a -x", ARGS_BAD, "--"), "an unknown letter is refused");
+	ok(refused("set k v --ttl", ARGS_BAD, "DURATION is missing"), "a missing value of an option");
+	ok(refused("get k --raw=1", ARGS_BAD, "no value"), "a value where none belongs");
+	ok(refused("nothing k", ARGS_UNKNOWN, NULL), "an unknown verb");
+	ok(refused("-q -q -q -q -q -q -q -q -q -q -q -q -q -q -q -q -q ping", ARGS_BAD, "too many options"),
+		"options have a limit");
+	ok(refused("get --help", 0, NULL), "help needs no arguments");
+}
+
+static void test_table(void)
+{
+	const char *name, *other;
+	const struct verb *v;
+	const struct verb_option *o;
+	bool unique = true, complete = true, known = true;
+
+	for (size_t i = 0; (name = verb_name(i, &v)); i++) {
+		complete &= v && verb_find(slice_str(name)) == v;
+		for (size_t j = 0; j < i && (other = verb_name(j, NULL)); j++)
+			unique &= strcmp(name, other) != 0;
+	}
+	ok(unique, "each verb is there once");
+	ok(complete, "each alias stands for a verb");
+	unique = true;
+	for (size_t i = 0; (o = verb_option_row(i)); i++) {
+		const struct verb_option *p;
+		known &= !*o->verb || ((v = verb_find(slice_str(o->verb))) && !strcmp(v->name, o->verb));
+		for (size_t j = 0; j < i && (p = verb_option_row(j)); j++)
+			if (!*p->verb || !strcmp(p->verb, o->verb))
+				unique &= strcmp(p->name, o->name) && (!p->letter || p->letter != o->letter);
+	}
+	ok(known, "each option belongs to a verb");
+	ok(unique, "no option hides another");
+}
+
+static void test_suggest(void)
+{
+	is_int(suggest_distance(SLICE("list"), SLICE("list")), 0, "equal words have no distance");
+	is_int(suggest_distance(SLICE("lsit"), SLICE("list")), 1, "neighbours swapped are one edit");
+	is_int(suggest_distance(SLICE(""), SLICE("get")), 3, "all letters inserted");
+	is_int(suggest_distance(SLICE("kitten"), SLICE("sitting")), 3, "three edits");
+	is_str(suggest_verb(SLICE("lst")), "list", "lst is list");
+	is_str(suggest_verb(SLICE("exprot")), "export", "exprot is export");
+	is_str(suggest_verb(SLICE("GET ")) ? "x" : "none", "none", "nothing near");
+	is_str(suggest_verb(SLICE("pers")), "persist", "a beginning is completed");
+	ok(!suggest_verb(SLICE("")) && !suggest_verb(SLICE("frobnicate")), "no far-fetched suggestion");
+	char longest[300];
+	memset(longest, 'x', sizeof(longest));
+	ok(!suggest_verb(slice(longest, sizeof(longest))), "a very long word is nobody's slip");
+}
+
+/* ---- text ---- */
+
+static void check_escape(struct slice s, const char *expected, const char *name)
+{
+	struct buf out = { 0 };
+
+	escape(&out, s, "\\");
+	is_mem(out.ptr, out.len, expected, strlen(expected), name);
+	buf_free(&out);
+}
+
+static void test_text(void)
+{
+	check_escape(SLICE("plain \xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"),
+		"plain \xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", "UTF-8 stays");
+	check_escape(SLICE("\0\x1b[2J\n\t\r\x7f"), "\\x00\\x1b[2J\\n\\t\\r\\x7f", "controls are escaped");
+	check_escape(SLICE("\xff\xc3"), "\\xff\\xc3", "bytes that are not UTF-8 are escaped");
+	check_escape(SLICE("\xc2\x9b"), "\\xc2\\x9b", "controls of the second set are escaped");
+	check_escape(SLICE("a\\n"), "a\\\\n", "a backslash is doubled");
+	ok(utf8_valid(SLICE("")) && utf8_valid(SLICE("a\0b")), "empty text and NUL are UTF-8");
+	ok(!utf8_valid(SLICE("\xc0\x80")) && !utf8_valid(SLICE("\xe0\x80\x80")) &&
+			!utf8_valid(SLICE("\xf0\x80\x80\x80")),
+		"overlong forms are not");
+	ok(!utf8_valid(SLICE("\xed\xa0\x80")) && !utf8_valid(SLICE("\xf4\x90\x80\x80")),
+		"surrogates and beyond are not");
+	ok(!utf8_valid(SLICE("\xe2\x82")) && !utf8_valid(SLICE("\x80")), "torn characters are not");
+}
+
+static void test_base64(uint32_t seed)
+{
+	static const char *const bad[] = { "A", "AA", "AAA", "A===", "====", "AA=A",
+		"AB==", "AAB=", "AA==AAAA", "AA\n=", "!AAA", "AAA\x80" };
+	uint32_t state = seed;
+	struct buf out = { 0 };
+	bool good = true;
+
+	base64_encode(&out, SLICE("foob"));
+	is_mem(out.ptr, out.len, "Zm9vYg==", 8, "base64 as its standard shows it");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		buf_reset(&out, 0);
+		good &= base64_decode(&out, slice_str(bad[i])) == -EINVAL;
+		if (!good)
+			diag("taken: %s", bad[i]);
+	}
+	ok(good, "malformed base64 is refused");
+	for (int round = 0; good && round < 1000; round++) {
+		char bytes[64];
+		struct buf text = { 0 };
+		size_t len = next_random(&state) % sizeof(bytes);
+		for (size_t i = 0; i < len; i++)
+			bytes[i] = (char)next_random(&state);
+		base64_encode(&text, slice(bytes, len));
+		buf_reset(&out, 0);
+		good = base64_decode(&out, buf_or_empty(&text)) == 0 &&
+		       slice_eq(buf_or_empty(&out), slice(bytes, len));
+		buf_free(&text);
+	}
+	ok(good, "1000 random byte strings come back");
+	buf_free(&out);
+}
+
+/* ---- replies ---- */
+
+static redisReply *read_reply(const char *text, size_t len)
+{
+	redisReader *reader = redisReaderCreate();
+	void *reply = NULL;
+
+	redisReaderFeed(reader, text, len);
+	if (redisReaderGetReply(reader, &reply) != REDIS_OK || !reply)
+		bail("the test's own reply is malformed");
+	redisReaderFree(reader);
+	return reply;
+}
+
+static void check_reply(struct slice wire, const char *people, const char *json, const char *name)
+{
+	redisReply *r = read_reply(wire.ptr, wire.len);
+	struct buf out = { 0 };
+	json_t *value = reply_json(r);
+	char *text = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+
+	reply_format(&out, r);
+	is_mem(out.ptr, out.len, people, strlen(people), name);
+	is_str(text ? text : "none", json, name);
+	free(text);
+	json_decref(value);
+	buf_free(&out);
+	freeReplyObject(r);
+}
+
+static void test_replies(void)
+{
+	check_reply(SLICE(":-7\r\n"), "(integer) -7\n", "-7", "an integer");
+	check_reply(SLICE("$-1\r\n"), "(nil)\n", "null", "nil");
+	check_reply(SLICE("+OK\r\n"), "OK\n", "\"OK\"", "a status");
+	check_reply(SLICE("-ERR no\r\n"), "(error) ERR no\n", "{\"error\":\"ERR no\"}", "an error");
+	check_reply(SLICE("$4\r\na\"\0\n\r\n"), "\"a\\\"\\x00\\n\"\n", "\"a\\\"\\u0000\\n\"", "a string");
+	check_reply(SLICE("$1\r\n\xff\r\n"), "\"\\xff\"\n", "{\"base64\":\"/w==\"}",
+		"a string that is not UTF-8");
+	check_reply(SLICE("*0\r\n"), "(empty array)\n", "[]", "an empty array");
+	check_reply(SLICE("*2\r\n*2\r\n:1\r\n:2\r\n$1\r\na\r\n"),
+		"1) 1) (integer) 1\n   2) (integer) 2\n2) \"a\"\n", "[[1,2],\"a\"]", "nested arrays");
+}
+
+/* ---- records ---- */
+
+static void check_record(struct slice key, struct slice value, int64_t ttl, const char *name)
+{
+	json_t *object = record_to_json(key, value, ttl);
+	char *line = object ? json_dumps(object, JSON_COMPACT) : NULL;
+	struct record rec = { 0 };
+	struct buf error = { 0 };
+
+	ok(line && record_parse(slice_str(line), &rec, &error) == 0 &&
+			slice_eq(buf_or_empty(&rec.key), key) && slice_eq(buf_or_empty(&rec.value), value) &&
+			rec.ttl_ms == ttl,
+		"record: %s", name);
+	free(line);
+	json_decref(object);
+	record_free(&rec);
+	buf_free(&error);
+}
+
+static bool bad_record(const char *line, const char *needle)
+{
+	struct record rec = { 0 };
+	struct buf error = { 0 };
+	int r = record_parse(slice_str(line), &rec, &error);
+
+	buf_append_char(&error, 0);
+	bool good = r == -EINVAL && strstr(error.ptr, needle);
+	if (!good)
+		diag("%s gave %d, %s", line, r, error.ptr);
+	record_free(&rec);
+	buf_free(&error);
+	return good;
+}
+
+static void test_records(void)
+{
+	check_record(SLICE("k"), SLICE("v"), -1, "plain");
+	check_record(SLICE("k"), SLICE("v"), 1500, "with a time to live");
+	check_record(SLICE(""), SLICE(""), -1, "empty");
+	check_record(SLICE("a\0b\n"), SLICE("\0"), -1, "NUL and newline");
+	check_record(SLICE("\xff"), SLICE("\x80\0\xfe"), 1, "not UTF-8");
+	check_record(SLICE("\xc3\xa4"), SLICE("\xed\xa0\x80"), -1, "a surrogate is kept as bytes");
+	ok(bad_record("", "not JSON") && bad_record("{", "not JSON") && bad_record("{} x", "not JSON"),
+		"no JSON");
+	ok(bad_record("[1]", "not a JSON object"), "an array");
+	ok(bad_record("{\"value\":\"v\"}", "\"key\" is missing"), "no key");
+	ok(bad_record("{\"key\":\"k\"}", "\"value\" is missing"), "no value");
+	ok(bad_record("{\"key\":1,\"value\":\"v\"}", "\"key\" is not a string"), "a number as key");
+	ok(bad_record("{\"key\":\"k\",\"key_base64\":\"\",\"value\":\"v\"}", "twice"), "both forms of a key");
+	ok(bad_record("{\"key\":\"k\",\"key\":\"l\",\"value\":\"v\"}", "not JSON"), "a member given twice");
+	ok(bad_record("{\"key\":\"k\",\"value_base64\":\"?\"}", "not base64"), "bad base64");
+	ok(bad_record("{\"key\":\"k\",\"value\":\"v\",\"ttl_ms\":0}", "positive"), "a time to live of 0");
+	ok(bad_record("{\"key\":\"k\",\"value\":\"v\",\"ttl_ms\":1.5}", "positive"), "half a millisecond");
+	ok(bad_record("{\"key\":\"k\",\"value\":\"v\",\"tll\":5}", "unknown member"), "a misspelt member");
+}
+
+/* ---- ranges ---- */
+
+static void check_prefix_end(struct slice prefix, struct slice expected, const char *name)
+{
+	struct buf b = { 0 };
+
+	buf_append_slice(&b, prefix);
+	range_prefix_end(&b);
+	is_mem(b.ptr, b.len, expected.ptr, expected.len, name);
+	buf_free(&b);
+}
+
+static void test_ranges(void)
+{
+	check_prefix_end(SLICE("ab"), SLICE("ac"), "the end of a prefix");
+	check_prefix_end(SLICE("a\xff\xff"), SLICE("b"), "bytes that cannot grow fall away");
+	check_prefix_end(SLICE("\xff"), SLICE(""), "the last prefix has no end");
+	check_prefix_end(SLICE("a\x7f"), SLICE("a\x80"), "bytes are unsigned");
+	check_prefix_end(SLICE(""), SLICE(""), "no prefix has no end");
+}
+
+int main(void)
+{
+	uint32_t seed = (uint32_t)tap_seed();
+
+	test_words();
+	test_words_random(seed);
+	test_args();
+	test_table();
+	test_suggest();
+	test_text();
+	test_base64(seed);
+	test_replies();
+	test_records();
+	test_ranges();
+	return done();
+}
