@@ -34,3 +34,7 @@ tests_unit_kvctl_t_CPPFLAGS = $(libkvctl_la_CPPFLAGS)
 tests_unit_kvctl_t_LDADD = libkvctl.la libbase.la
 TESTS += tests/unit/kvctl.t
 
+EXTRA_DIST += tests/blackbox/kvctl.t
+if HAVE_PYTHON3
+TESTS += tests/blackbox/kvctl.t
+endif

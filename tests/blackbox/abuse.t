@@ -1,0 +1,439 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Clients that misbehave beside one that does not: the healthy one stays fast, memory stays bounded, nobody falls."""
+import os
+import resource
+import socket
+import threading
+import time
+
+from kvdtest import *
+
+MiB = 1 << 20
+
+
+class Healthy:
+    """A polite client: SET and GET by turns, the slowest answer noted."""
+
+    def __init__(self, kvd):
+        self.client = Client(kvd.socket, timeout=20)
+        self.stop = threading.Event()
+        self.times = []
+        self.wrong = []
+        self.thread = threading.Thread(target=self.work)
+        self.thread.start()
+
+    def work(self):
+        n = 0
+        try:
+            while not self.stop.is_set():
+                n += 1
+                began = time.monotonic()
+                a = self.client("SET", "healthy", n)
+                b = self.client("GET", "healthy")
+                self.times.append(time.monotonic() - began)
+                if a != OK or b != b"%d" % n:
+                    self.wrong.append((n, a, b))
+                time.sleep(0.001)
+        except Exception as error:
+            self.wrong.append(repr(error))
+
+    def end(self, name, most):
+        """Most: seconds the slowest pair of requests may take."""
+        poll(lambda: len(self.times) > 20 or self.wrong, 10)
+        self.stop.set()
+        self.thread.join(30)
+        self.client.close()
+        ok(not self.wrong and len(self.times) > 5, f"{name}: the healthy client is served",
+            *map(str, self.wrong[:3]))
+        slowest = max(self.times, default=99)
+        ok(slowest < most * PATIENCE, f"{name}: its slowest answer took {slowest * 1000:.0f} ms",
+            f"more than {most} s")
+
+
+def grown(kvd, before, most, name):
+    now = kvd.rss()
+    if SANITIZED:
+        return skip(name, "memory is not comparable under sanitizers")
+    ok(now - before < most, f"{name} (+{(now - before) / MiB:.1f} MiB)",
+        f"from {before} to {now}, limit {most}")
+
+
+def send_quietly(c, data):
+    try:
+        c.send(data)
+        return True
+    except OSError:
+        return False
+
+
+def test_announced_sizes():
+    """Headers promise much and nothing follows: nothing may be allocated for them."""
+    kvd = Kvd().start()
+    healthy = Healthy(kvd)
+    before = kvd.rss()
+    held = []
+    for data in (b"*1048576\r\n", b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$500000000\r\n",
+        b"*1000000\r\n$500000000\r\nx",
+                 b"*2\r\n$3\r\nGET\r\n$536870912\r\n"):
+        for _ in range(8):
+            c = kvd.client()
+            send_quietly(c, data)
+            held.append(c)
+    time.sleep(0.3)
+    grown(kvd, before, 16 * MiB, "32 clients announcing huge requests cost less than 16 MiB")
+    healthy.end("announced sizes", 0.5)
+
+
+def test_slow_senders():
+    """A request one byte at a time on many connections, and large arguments that never end."""
+    kvd = Kvd().start()
+    healthy = Healthy(kvd)
+    clients = [kvd.client() for _ in range(50)]
+    data = request("SET", "slow", "x" * 30)
+    for i in range(len(data)):
+        for c in clients:
+            c.send(data[i:i + 1])
+    is_([c.read() for c in clients], [OK] * 50, "50 clients sending byte by byte are all answered")
+    healthy.end("slow senders", 0.5)
+
+
+def test_large_values():
+    """The largest values in and out beside a polite client."""
+    kvd = Kvd().start()
+    c = kvd.client(timeout=30)
+    value = rng("large").randbytes(32 * MiB)
+    healthy = Healthy(kvd)
+    for _ in range(2):
+        is_(c("SET", "large", value), OK, "a value of 32 MiB is taken")
+        ok(c("GET", "large") == value, "and comes back")
+    healthy.end("values of 32 MiB", 1.0)
+
+
+def loop_large(path, until, command):
+    """A process of its own, so that it takes no time of the one that measures: sends `command` until then."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        c = Client(path, timeout=60)
+        while time.monotonic() < until:
+            c.send(command)
+            c.read()
+    finally:
+        os._exit(0)
+
+
+def test_large_values_in_a_loop():
+    """Clients that do nothing but send or fetch 64 MiB; a PING each millisecond beside them."""
+    kvd = Kvd().start()
+    polite = kvd.client(timeout=30)
+    value = rng("loop").randbytes(MiB) * 64
+    polite.must("SET", "fetched", value)
+    for name, commands in (("sends", [request("SET", "sent", value)]), ("fetches", [request("GET", "fetched")]),
+        ("sends and two fetch", [request("SET", "sent", value)] + [request("GET", "fetched")] * 2)):
+        until = time.monotonic() + (20 if LONG else 3) * PATIENCE
+        pids = [loop_large(kvd.socket, until, c) for c in commands]
+        times = []
+        while time.monotonic() < until:
+            began = time.monotonic()
+            if polite("PING") != b"PONG":
+                return ok(False, "PING is answered")
+            times.append(time.monotonic() - began)
+            time.sleep(0.001)
+        for pid in pids:
+            os.waitpid(pid, 0)
+        times.sort()
+        p99 = times[int(len(times) * 0.99)]
+        diag(f"a client {name}: {len(times)} PINGs, p50 {times[len(times) // 2] * 1000:.1f} ms, "
+             f"p99 {p99 * 1000:.1f} ms, max {times[-1] * 1000:.1f} ms")
+        # The goal is 100 ms on a machine that has nothing else to do; here the clients compete for the processors, too.
+        ok(p99 < 1 * PATIENCE, f"a client that {name} 64 MiB in a loop leaves room for others "
+            f"(PING p99 {p99 * 1000:.0f} ms)")
+
+
+def test_long_pipeline():
+    """3000 writes of 9 KB before the first reply is read; a reader that comes meanwhile is served."""
+    kvd = Kvd().start()
+    n, value = 3000, b"p" * 9000
+    writer = kvd.client(timeout=60)
+    sender = threading.Thread(target=lambda: send_quietly(writer,
+        b"".join(request("SET", f"pipe{i}", value) for i in range(n))))
+    sender.start()
+    served, slowest = 0, 0
+    while sender.is_alive() or served < 5:
+        began = time.monotonic()
+        with Client(kvd.socket) as reader:
+            reply = reader("GET", "pipe0")
+        slowest = max(slowest, time.monotonic() - began)
+        served += 1
+        if reply not in (None, value):
+            break
+    sender.join()
+    ok(reply in (None, value), f"{served} readers that connect meanwhile are served", repr(reply)[:80])
+    ok(slowest < 1 * PATIENCE, f"the slowest in {slowest * 1000:.0f} ms")
+    replies = [writer.read() for _ in range(n)]
+    is_(replies.count(OK), n, f"{n} pipelined writes of 9 KB are all answered")
+    is_(kvd.client()("DBSIZE"), n, "and done")
+    ok(kvd.alive, "it lives")
+
+
+def test_unread_replies():
+    """Replies nobody reads are bounded per client by client-output-limit; then the client is closed, and only it."""
+    kvd = Kvd(client_output_limit="8M").start()
+    c = kvd.client()
+    c.must("SET", "v", b"x" * MiB)
+    healthy = Healthy(kvd)
+    before = kvd.rss()
+    greedy = [kvd.client() for _ in range(4)]
+    for g in greedy:
+        send_quietly(g, request("GET", "v") * 40)
+    peak = 0
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        peak = max(peak, kvd.rss())
+        time.sleep(0.01)
+    if not SANITIZED:
+        ok(peak - before < 4 * 8 * MiB + 32 * MiB,
+            f"four clients not reading 40 MiB each cost at most about 8 MiB each ({(peak - before) / MiB:.0f} MiB)")
+    got = []
+    for g in greedy:
+        try:
+            got.append(len(g.rest(5)))
+        except TimeoutError:
+            got.append(-1)
+    ok(all(0 <= n < 40 * MiB for n in got), "and are closed", str(got))
+    healthy.end("unread replies", 0.5)
+    is_(c("STRLEN", "v"), MiB, "other clients stay")
+    # One that reads slowly, but reads, must get everything that fits the limit.
+    slow = kvd.client()
+    slow.send(request("GET", "v") * 6)
+    ok(all(len(slow.read()) == MiB for _ in range(6)), "six replies within the limit all arrive")
+
+
+def test_endless_multi():
+    kvd = Kvd().start()
+    healthy = Healthy(kvd)
+    before = kvd.rss()
+    c = kvd.client()
+    c.must("MULTI")
+    chunk = request("SET", "k", "v" * 100) * 1000
+    stop, errors = time.monotonic() + (20 if LONG else 2) * PATIENCE, 0
+    sent = 0
+    closed = False
+    while time.monotonic() < stop and sent < 1500000 and not errors and not closed:
+        closed = not send_quietly(c, chunk)
+        sent += 1000
+        try:
+            errors = sum(isinstance(c.read(), Error) for _ in range(1000)) if not closed else 0
+        except (Closed, OSError):
+            closed = True
+    diag(f"{sent} commands queued, " + ("closed" if closed else f"{errors} refused"))
+    grown(kvd, before, 300 * MiB, "an endless MULTI is bounded")
+    if not closed:
+        ok(errors > 0 or sent < 1048576, "an endless MULTI meets its limit", f"{sent} commands taken")
+        reply = c("EXEC") if errors else None
+        if errors:
+            ok(getattr(reply, "kind", "") == "EXECABORT", "and EXEC is then refused", repr(reply)[:100])
+    healthy.end("endless MULTI", 0.5)
+
+
+def test_max_clients():
+    kvd = Kvd(max_clients=40).start()
+    first = kvd.client()
+    first.must("PING")
+    crowd = [kvd.client() for _ in range(39)]
+    for c in crowd:
+        c.must("PING")
+    extra = kvd.client()
+    reply = extra.rest(5)
+    is_(reply, b"-ERR max number of clients reached\r\n", "one too many is told so and closed")
+    is_(first("PING"), b"PONG", "the others stay")
+    crowd.pop().close()
+
+    def room():
+        c = Client(kvd.socket)
+        try:
+            return c("PING") == b"PONG"
+        except (Closed, OSError):
+            return False
+        finally:
+            c.close()
+
+    ok(poll(room, 3), "when one leaves there is room again")
+
+
+def test_many_connections():
+    n = 1000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < n + 200:
+        raise Skip(f"only {hard} descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, n + 200), hard))
+    kvd = Kvd().start()
+    healthy = Healthy(kvd)
+    before, fds = kvd.rss(), kvd.fds()
+    clients = [kvd.client() for _ in range(n)]
+    for i, c in enumerate(clients):
+        c.post("ECHO", i)
+    is_(sum(c.read() == b"%d" % i for i, c in enumerate(clients)), n, f"{n} connections are all served")
+    grown(kvd, before, n * 32 * 1024, f"{n} idle connections cost less than 32 KiB each")
+    kvd.hang_up()
+    ok(poll(lambda: kvd.fds() <= fds), "no descriptor is left behind", f"{kvd.fds()} open, {fds} before")
+    healthy.end(f"{n} connections", 1.0)
+
+
+def test_churn():
+    kvd = Kvd().start()
+    kvd.client().must("PING")
+    fds = kvd.fds()
+    for i in range(2000 if LONG else 400):
+        c = Client(kvd.socket)
+        kind = i % 5
+        if kind == 0:
+            c("PING")
+        elif kind == 1:
+            c.send(b"*2\r\n$3\r\nGET\r\n$100\r\nabc")
+        elif kind == 2:
+            c.send(request("SET", "churn", i) * 20)
+        elif kind == 3:
+            c.send(b"*x\r\n")
+        elif kind == 4:
+            c.send(request("SUBSCRIBE", "a") + request("PING"))
+        if i % 2:
+            c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        c.close()
+    ok(poll(lambda: kvd.fds() <= fds), "clients that come and vanish leave nothing behind",
+        f"{kvd.fds()} open, {fds} before")
+    is_(kvd.client()("PING"), b"PONG", "and it serves on")
+
+
+def test_out_of_descriptors():
+    """More clients than descriptors: existing ones are served, no busy loop, and it recovers."""
+    limit = 64
+    kvd = Kvd().start(limits={resource.RLIMIT_NOFILE: limit})
+    existing = kvd.client()
+    existing.must("SET", "k", "v")
+    crowd = []
+    for _ in range(limit + 40):
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        s.setblocking(False)
+        try:
+            s.connect(kvd.socket)
+        except BlockingIOError:
+            s.close()
+            break
+        crowd.append(s)
+    is_(existing("GET", "k"), b"v", "an existing client is served")
+    is_(existing("SET", "k", "w"), OK, "and may write")
+    time.sleep(0.2)
+    cpu, began = kvd.cpu(), time.monotonic()
+    time.sleep(1.0)
+    share = (kvd.cpu() - cpu) / (time.monotonic() - began)
+    ok(share <= 0.10 * PATIENCE, f"no busy loop while out of descriptors ({share * 100:.0f} % of a processor)")
+    existing.must("SET", "still", "here")
+    for s in crowd:
+        s.close()
+
+    def served():
+        try:
+            with Client(kvd.socket, timeout=2) as c:
+                return c("PING") == b"PONG"
+        except (Closed, OSError):
+            return False
+
+    ok(poll(served, 5), "when they go new clients are served")
+    ok(kvd.alive, "it lives")
+
+
+def test_repeated_values():
+    """A short request for a long reply, a short queue for a long transaction: both end at a limit, not with the memory."""
+    if not LONG:
+        return skip("replies and transactions have an end", "takes some GiB of memory: KVD_TEST_LONG=1")
+    kvd = Kvd().start(limits=None if SANITIZED else {resource.RLIMIT_AS: 12 << 30})
+    c = kvd.client(timeout=60 * PATIENCE)
+    c.must("SET", "big", b"v" * (64 * MiB))
+    c.must("SET", "small", "s")
+    r = c("MGET", *["big"] * 200)
+    ok(isinstance(r, Error) and r.kind == "ERR", "MGET of one value, again and again, is refused", repr(r)[:80])
+    c.must("MULTI")
+    for _ in range(200):
+        c.must("GET", "big")
+    r = c("EXEC")
+    ok(isinstance(r, Error) and r.kind == "ERR", "and so is EXEC", repr(r)[:80])
+    c.must("MULTI")
+    c.must("SET", "small", "changed")
+    for i in range(200):
+        c.must("SETRANGE", f"far{i}", 100 * MiB, "x")
+    r = c("EXEC")
+    ok(isinstance(r, Error) and r.kind in ("OOM", "ERR"), "a transaction that writes without end is refused", repr(r)[:80])
+    is_(c("GET", "small"), b"s", "and has changed nothing")
+    is_(c("EXISTS", "far0", "far1"), 0, "nothing at all")
+    ok(kvd.alive, "it lives")
+
+
+def test_more_segments_than_descriptors():
+    kvd = Kvd(segment_size="1M").start()
+    c = kvd.client(timeout=60)
+    for i in range(80):
+        c.must("SET", f"k{i}", b"%d" % i * 400000)
+    kvd.stop()
+    ok(len(kvd.segments()) > 64, "more segments than descriptors", str(len(kvd.segments())))
+    kvd.start(limits={resource.RLIMIT_NOFILE: 64})
+    c = kvd.client(timeout=60)
+    is_(c("GET", "k7"), b"7" * 400000, "it starts and serves all the same")
+    is_(c("SET", "new", "1"), OK, "and takes writes")
+
+
+def test_kill_others():
+    """Garbage from many sides at once; the daemon lives and the data is right."""
+    kvd = Kvd().start()
+    c = kvd.client()
+    c.must("SET", "safe", "1")
+    healthy = Healthy(kvd)
+    random = rng("garbage")
+
+    for _ in range(3000 if LONG else 400):
+        try:
+            with Client(kvd.socket) as x:
+                start = random.choice((b"", b"*", b"*3\r\n$", b"$5\r\n", b"*1\r\n$4\r\nPING\r\n",
+                    b"HELLO 3\r\n", b"*2\r\n$3\r\nGET\r\n$-"))
+                x.send(start + random.randbytes(random.randrange(300))
+                    + random.choice((b"", b"\r\n", b"\0\0\r\n")))
+                if random.random() < 0.5:
+                    x.half_close()
+                    x.rest(5)
+        except OSError:
+            pass
+    healthy.end("garbage", 0.5)
+    ok(kvd.alive, "garbage kills nothing")
+    is_(c("GET", "safe"), b"1", "and changes nothing of others")
+
+
+def test_saturation():
+    """Ten greedy pipelines beside a polite client."""
+    kvd = Kvd().start()
+    healthy = Healthy(kvd)
+    stop = time.monotonic() + (10 if LONG else 1.5)
+
+    def greedy(i):
+        with Client(kvd.socket) as c:
+            block = b"".join(request("SET", f"g{i}-{j}", "x" * 100) + request("GET", f"g{i}-{j}")
+                for j in range(200))
+            while time.monotonic() < stop:
+                c.send(block)
+                for _ in range(400):
+                    c.read()
+
+    threads = [threading.Thread(target=greedy, args=(i,)) for i in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    healthy.end("saturation", 1.0)
+
+
+run(test_announced_sizes, test_slow_senders, test_large_values, test_large_values_in_a_loop, test_long_pipeline,
+    test_unread_replies, test_endless_multi,
+    test_max_clients,
+    test_many_connections, test_churn, test_out_of_descriptors, test_repeated_values,
+    test_more_segments_than_descriptors, test_kill_others, test_saturation)

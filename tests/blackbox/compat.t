@@ -1,0 +1,275 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+The same random requests to kvd and to redis-server: the same replies, to the letter, and the same state. Few keys
+and odd arguments, so that requests meet each other and their limits.
+"""
+import shutil
+
+from kvdtest import *
+
+
+class Redis(Kvd):
+    def command(self, *args):
+        return ["redis-server", "--port", "0", "--unixsocket", self.socket, "--dir", self.data, "--save", "",
+            "--loglevel", "warning",
+                "--supervised", "systemd", *args]
+
+
+if not shutil.which("redis-server"):
+    skip_all("redis-server is not here")
+
+KEYS = ["a", "b", "c", "key:1", "key:2", "", "\0bin\r\n", "k*y", "k[e]y", "x" * 300]
+VALUES = ["", "0", "1", "-1", "10", "9223372036854775807", "-9223372036854775808", "9223372036854775808",
+    "3.0", "1e3", " 1",
+          "1 ", "0x10", "abc", "\0\xff\r\n", "v" * 70, "nan", "inf", "-0", "+1", "00", "0.1",
+          "5e-324"]
+INTEGERS = ["0", "1", "-1", "2", "5", "-5", "100", "9223372036854775807", "-9223372036854775808",
+    "9223372036854775808", "x", "",
+            "1.5", " 1"]
+OFFSETS = ["0", "1", "2", "3", "5", "10", "-1", "-2", "-3", "-100", "100", "x", "9223372036854775807"]
+TIMES = ["100000", "1000000", "0", "-1", "x", "9223372036854775807", "9999999999999999", "500000"]
+MOMENTS = ["4102444800000", "4102448800000", "0", "-1", "x"]
+PATTERNS = ["*", "a", "?", "[ab]", "[^a]", "[a-c]", "key:*", "*y*", "k\\*y", "k\\[e\\]y", "", "[", "[a", "\\",
+    "**a**", "x*x", "[b-a]"]
+
+
+class Maker:
+    def __init__(self, random):
+        self.random = random
+        self.lifetimes = 0
+        self.rows = [getattr(self, name) for name in sorted(dir(self)) if name.startswith("make_")]
+
+    def key(self):
+        return self.random.choice(KEYS)
+
+    def value(self):
+        return self.random.choice(VALUES)
+
+    def some(self, what, most=3):
+        return [what() for _ in range(self.random.randint(1, most))]
+
+    def pick(self, *words):
+        return self.random.choice(words)
+
+    def lifetime(self):
+        """
+        Seconds for EXPIRE, no two alike: GT and LT of two equal ones, a millisecond apart or not, hang on whether the
+        clock moved on in between.
+        """
+        self.lifetimes += 1
+        return str(5000000 + self.pick(-10, 10) * self.lifetimes)
+
+    def request(self):
+        request = self.random.choice(self.rows)()
+        if request[0] == "EXEC":
+            return request
+        if self.random.random() < 0.03:
+            request = request[:-1] or request
+        elif self.random.random() < 0.02:
+            request = [*request, self.pick("extra", "EX", "1")]
+        if self.random.random() < 0.2:
+            request[0] = request[0].lower()
+        return request
+
+    def make_get(self):
+        return [self.pick("GET", "STRLEN", "TYPE", "EXISTS", "GETDEL", "TTL", "EXPIRETIME", "PERSIST", "INCR",
+            "DECR", "GETEX"),
+                self.key()]
+
+    def make_set(self):
+        words = [w for w in ("NX", "XX", "GET", "KEEPTTL") if self.random.random() < 0.15]
+        if self.random.random() < 0.3:
+            # No moment in the past: redis-server counts such keys until it comes across them.
+            words += self.pick(["EX", self.pick(*TIMES)], ["PX", self.pick(*TIMES)],
+                ["EXAT", self.pick(*MOMENTS)],
+                ["PXAT", self.pick(*MOMENTS)])
+        return ["SET", self.key(), self.value(), *words]
+
+    def make_set_more(self):
+        return self.pick(["SETNX", self.key(), self.value()],
+            ["SETEX", self.key(), self.pick(*TIMES), self.value()],
+                         ["PSETEX", self.key(), self.pick("100000", "0", "-1", "x"), self.value()],
+                         ["GETSET", self.key(), self.value()])
+
+    def make_getex(self):
+        return ["GETEX", self.key(), *self.pick(["EX", self.pick(*TIMES)], ["PERSIST"],
+            ["EXAT", "4102444800"], ["PERSIST", "EX", "1"])]
+
+    def make_many(self):
+        pairs = [x for _ in range(self.random.randint(1, 3)) for x in (self.key(), self.value())]
+        return self.pick(["MGET", *self.some(self.key)], ["MSET", *pairs], ["MSETNX", *pairs],
+            ["DEL", *self.some(self.key)],
+                         ["UNLINK", *self.some(self.key)], ["EXISTS", *self.some(self.key)],
+                         ["TOUCH", *self.some(self.key)])
+
+    def make_string(self):
+        return self.pick(["APPEND", self.key(), self.value()],
+            ["SETRANGE", self.key(), self.pick(*OFFSETS[:10], "x"), self.value()],
+                         [self.pick("GETRANGE", "SUBSTR"), self.key(), self.pick(*OFFSETS),
+                         self.pick(*OFFSETS)])
+
+    def make_count(self):
+        return self.pick([self.pick("INCRBY", "DECRBY"), self.key(), self.pick(*INTEGERS)],
+                         ["INCRBYFLOAT", self.key(), self.pick(*VALUES, "0.1", "-3.5", "1e10")])
+
+    def make_expire(self):
+        words = [w for w in ("NX", "XX", "GT", "LT") if self.random.random() < 0.2]
+        return self.pick([self.pick("EXPIRE"), self.key(),
+                          self.pick(self.lifetime(), self.lifetime(), "0", "-1", "x", "9223372036854775807"), *words],
+                         [self.pick("EXPIREAT"), self.key(),
+                         self.pick("4102444800", "4102444900", "1", "-1", "x"), *words],
+                         ["PEXPIREAT", self.key(), self.pick("4102454800000", "4102458800000", "1"), *words],
+                         ["PEXPIRETIME", self.key()] if words else ["PTTL", "absent"])
+
+    def make_rename(self):
+        return [self.pick("RENAME", "RENAMENX"), self.key(), self.key()]
+
+    def make_copy(self):
+        return ["COPY", self.key(), self.key(),
+            *self.pick([], ["REPLACE"], ["DB", self.pick("1", "99", "x")])]
+
+    def make_list(self):
+        return self.pick(["KEYS", self.pick(*PATTERNS)], ["DBSIZE"],
+            ["SCAN", "0", "COUNT", "1000", "MATCH", self.pick(*PATTERNS)],
+                         ["SCAN", "x"], ["SCAN", "0", "COUNT", "0"],
+                         ["SCAN", "0", "TYPE", "string", "COUNT", "100"])
+
+    def make_select(self):
+        return ["SELECT", self.pick("0", "0", "0", "1", "2", "15", "16", "-1", "x")]
+
+    def make_rare(self):
+        return self.pick(["FLUSHDB"], ["FLUSHDB", "ASYNC"], ["FLUSHALL", "x"], ["PING"],
+            ["ECHO", self.value()], ["UNWATCH"],
+                         ["MOVE", self.key(), "1"], ["SWAPDB", "1", "2"], ["OBJECT", "REFCOUNT", self.key()])
+
+    def make_transaction(self):
+        return [self.pick("MULTI", "EXEC", "EXEC", "DISCARD")]
+
+    def make_watch(self):
+        return ["WATCH", self.key()]
+
+
+def same(request, a, b):
+    """Replies that mean the same: order where none is promised, a second on times that run."""
+    if isinstance(a, list) and isinstance(b, list):
+        if request[0].upper() in ("KEYS",):
+            return sorted(a) == sorted(b)
+        if request[0].upper() == "SCAN" and len(a) == len(b) == 2:
+            return a[0] == b[0] and sorted(a[1]) == sorted(b[1])
+    if isinstance(a, int) and isinstance(b, int) and not isinstance(a, bool):
+        if request[0].upper() in ("TTL", "PTTL", "EXPIRETIME", "PEXPIRETIME"):
+            return abs(a - b) <= (3000 if request[0].upper().startswith("P") else 3)
+    if isinstance(a, Error) and isinstance(b, Error):
+        # What is said behind the first comma (arguments, help) differs between releases.
+        return a.text == b.text or a.kind == b.kind and a.text.split(",")[0] == b.text.split(",")[0]
+    if type(a) in (bytes, Simple) and type(b) in (bytes, Simple):
+        return a == b and type(a) is type(b)
+    return a == b
+
+
+def settled(request, a, b):
+    """Differences that are meant: kvd looks at the arguments before it looks for the key; its words on infinity."""
+    name = request[0].upper()
+    if name == "GETEX" and isinstance(a, Error) and b is None:
+        return a.text.startswith(("ERR invalid expire time", "ERR value is not an integer"))
+    if name == "INCRBYFLOAT" and isinstance(a, Error) and isinstance(b, Error):
+        return "float" in a and "NaN or Infinity" in b
+    return False
+
+
+def same_exec(queued, a, b):
+    """The replies of a transaction, each judged by its request."""
+    if not (isinstance(a, list) and isinstance(b, list) and len(a) == len(b) == len(queued)):
+        return same(["EXEC"], a, b)
+    return all(same(r, x, y) or settled(r, x, y) for r, x, y in zip(queued, a, b))
+
+
+def unknown(reply):
+    return isinstance(reply, Error) and reply.text.startswith("ERR unknown command")
+
+
+def short(value):
+    text = repr(value).replace("x" * 300, "x*300")
+    return text if len(text) < 9000 else text[:9000] + "..."
+
+
+def state(c):
+    found = {}
+    for db in (0, 1, 2, 15):
+        c.must("SELECT", db)
+        for key in c.must("KEYS", "*"):
+            found[db, key] = c.must("GET", key)
+    c.must("SELECT", 0)
+    return found
+
+
+def differ(proto, rounds, steps):
+    kvd, redis = Kvd().start(), Redis().start()
+    missing = set()
+    problems, known = [], set()
+    for round_ in range(rounds):
+        a, b = kvd.client(proto), redis.client(proto)
+        for c in (a, b):
+            c.must("FLUSHALL")
+        make = Maker(rng(f"RESP{proto} {round_}"))
+        in_multi, queued, history = False, [], []
+        for step in range(steps):
+            request = make.request()
+            if request[0].upper() in missing:
+                continue
+            y = b(*request)
+            try:
+                x = a(*request)
+            except (Closed, OSError) as error:
+                problems.append(f"RESP{proto}, round {round_}, step {step}: {short(request)}: {error!r}; before: {history[-40:]}")
+                return ok(False, f"RESP{proto}: kvd answers", *problems, kvd.log)
+            if unknown(x) and not unknown(y):
+                missing.add(request[0].upper())
+                if in_multi:  # that voids the transaction on one side only
+                    a("DISCARD"), b("DISCARD")
+                    in_multi = False
+                else:
+                    b.must("FLUSHALL"), a.must("FLUSHALL")
+                continue
+            in_multi = (in_multi or request[0].upper() == "MULTI") and request[0].upper() not in ("EXEC",
+                "DISCARD")
+            history.append(request)
+            if y == QUEUED:
+                queued.append(request)
+            if not (same_exec(queued, x, y) if request[0] == "EXEC"
+                    else same(request, x, y) or settled(request, x, y)):
+                kind = (request[0].upper(), getattr(x, "text", type(x)), getattr(y, "text", type(y)))
+                if kind in known:
+                    break
+                known.add(kind)
+                problems.append(f"RESP{proto}, round {round_}, step {step}: {short(request)}: "
+                    f"kvd {short(x)}, redis {short(y)}; before: {short(history[-60:-1])}")
+                break
+            if not in_multi:
+                queued = []
+        for c in (a, b):
+            c("DISCARD")
+        if not problems and state(a) != state(b):
+            left, right = state(a), state(b)
+            problems.append(f"RESP{proto}, round {round_}: states differ: "
+                            + str([(k, left.get(k), right.get(k)) for k in left.keys() | right.keys()
+                            if left.get(k) != right.get(k)][:3]))
+        a.close(), b.close()
+        if len(problems) >= 8:
+            break
+    ok(not problems, f"RESP{proto}: {rounds} rounds of {steps} requests answered as redis-server does",
+        *problems)
+    if missing:
+        diag("not in this release: " + " ".join(sorted(missing)))
+
+
+def test_resp2():
+    differ(2, 300 if LONG else 25, 300)
+
+
+def test_resp3():
+    differ(3, 300 if LONG else 25, 300)
+
+
+run(test_resp2, test_resp3)

@@ -1,0 +1,389 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+The disk slow, failing and full, by strace: a reply means synced; nobody is shown what is not; after a failed sync nothing
+is acknowledged that is not on disk; reads go on; out of space heals.
+"""
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+from kvdtest import *
+
+SYNC = "fdatasync,fsync,sync_file_range"
+WRITE = "pwritev,pwritev2,pwrite64,fallocate"
+
+
+class Faults:
+    """strace on a running daemon, from enter to exit."""
+
+    def __init__(self, kvd, calls, what):
+        self.kvd, self.calls, self.what = kvd, calls, what
+
+    def __enter__(self):
+        strace = need("strace")
+        self.out = os.path.join(self.kvd.dir, f"strace.{time.monotonic_ns()}")
+        self.err = open(self.out + ".err", "wb")
+        self.process = subprocess.Popen([strace, "-f", "-p", str(self.kvd.pid), "-o", self.out, "-e",
+            f"trace={self.calls}",
+            "-e", f"inject={self.calls}:{self.what}"], stderr=self.err, stdin=subprocess.DEVNULL)
+        tasks = f"/proc/{self.kvd.pid}/task"
+        if not poll(lambda: self.process.poll() is not None
+            or all(self.traced(f"{tasks}/{t}/status") for t in os.listdir(tasks)), 5):
+            self.__exit__()
+            raise Skip("strace does not attach")
+        if self.process.poll() is not None:
+            with open(self.out + ".err") as f:
+                raise Skip("strace may not attach: " + f.read().strip()[:100])
+        time.sleep(0.05)
+        return self
+
+    @staticmethod
+    def traced(status):
+        try:
+            with open(status) as f:
+                return "TracerPid:\t0\n" not in f.read()
+        except FileNotFoundError:
+            return True
+
+    def __exit__(self, *unused):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(10)
+        self.err.close()
+
+    def seen(self):
+        with open(self.out) as f:
+            return [line for line in f if re.search(r"\b(" + self.calls.replace(",", "|") + r")\(", line)]
+
+
+def timed(c, *command):
+    began = time.monotonic()
+    reply = c(*command)
+    return reply, time.monotonic() - began
+
+
+def test_reply_after_sync():
+    kvd = Kvd().start()
+    c = kvd.client()
+    c.must("SET", "warm", "up")
+    for when in ("delay_enter", "delay_exit"):
+        with Faults(kvd, SYNC, f"{when}=200000") as faults:
+            for command in (("SET", "a", "1"), ("INCR", "n"), ("DEL", "a"), ("MSET", "x", "1", "y", "2"),
+                ("EXPIRE", "x", 1000)):
+                reply, took = timed(c, *command)
+                ok(not isinstance(reply, Error) and took >= 0.19,
+                   f"{command[0]} is answered after its sync ({took * 1000:.0f} ms with {when} of 200 ms)",
+                   repr(reply))
+            c.post("MULTI")
+            c.read()
+            c("SET", "a", "2")
+            reply, took = timed(c, "EXEC")
+            ok(took >= 0.19, f"so is EXEC ({took * 1000:.0f} ms)")
+            reply, took = timed(c, "GET", "warm")
+            ok(took < 0.1 * PATIENCE, f"a GET of a settled key is not ({took * 1000:.0f} ms)")
+        ok(len(faults.seen()) >= 6, f"strace saw the syncs ({len(faults.seen())})")
+
+
+def test_group_commit():
+    kvd = Kvd().start()
+    kvd.client().must("SET", "warm", "up")
+    with Faults(kvd, SYNC, "delay_enter=100000") as faults:
+        clients = [kvd.client() for _ in range(30)]
+        began = time.monotonic()
+        for i, c in enumerate(clients):
+            c.post("SET", f"g{i}", i)
+        replies = [c.read() for c in clients]
+        took = time.monotonic() - began
+    ok(all(r == OK for r in replies), "30 clients write at once")
+    ok(took < 1.5 * PATIENCE, f"one sync pays for many ({took * 1000:.0f} ms, 100 ms each)",
+        f"{len(faults.seen())} syncs")
+
+
+def test_nobody_sees_unsynced():
+    kvd = Kvd().start()
+    a, b, d = kvd.client(), kvd.client(), kvd.client()
+    a.must("MSET", "k", "old", "other", "1")
+    shown = []
+    with Faults(kvd, SYNC, "delay_enter=200000"):
+        for n in range(4):
+            began = time.monotonic()
+            a.post("SET", "k", f"new{n}")
+            time.sleep(0.03)
+            b.post("GET", "k")
+            d.post("MGET", "other", "k")
+            pair = d.read()
+            late = time.monotonic() - began
+            value = b.read()
+            seen = time.monotonic() - began
+            a.read()
+            new = b"new%d" % n
+            shown.append((value, seen, pair, late))
+            ok(value != new or seen >= 0.19,
+                f"a GET by another client shows no unsynced value ({seen * 1000:.0f} ms)", repr(value))
+            ok(pair[1] != new or late >= 0.19, f"nor does MGET ({late * 1000:.0f} ms)", repr(pair))
+        began = time.monotonic()
+        a.post("DEL", "k")
+        time.sleep(0.03)
+        value = b("EXISTS", "k")
+        seen = time.monotonic() - began
+        ok(value == 1 or seen >= 0.19, f"nor is an unsynced delete shown ({seen * 1000:.0f} ms)", repr(value))
+        a.read()
+        began = time.monotonic()
+        a.post("SET", "fresh", "1")
+        time.sleep(0.03)
+        keys = b("KEYS", "*")
+        seen = time.monotonic() - began
+        ok(b"fresh" not in keys or seen >= 0.19, f"nor a new key by KEYS ({seen * 1000:.0f} ms)", repr(keys))
+        a.read()
+
+
+def test_reads_beside_slow_syncs():
+    kvd = Kvd().start()
+    c = kvd.client()
+    c.pipeline(*(("SET", f"r{i}", i) for i in range(100)))
+    stop = threading.Event()
+
+    def write():
+        with Client(kvd.socket) as w:
+            n = 0
+            while not stop.is_set():
+                n += 1
+                w.must("SET", "busy", n)
+
+    best = 99
+    for _ in range(3):  # the machine may be busy with other things: the best of three
+        times = []
+        stop.clear()
+        with Faults(kvd, SYNC, "delay_enter=200000"):
+            writers = [threading.Thread(target=write) for _ in range(2)]
+            for t in writers:
+                t.start()
+            end = time.monotonic() + 2
+            while len(times) < 300 and time.monotonic() < end:
+                reply, took = timed(c, "GET", f"r{len(times) % 100}")
+                if reply != b"%d" % (len(times) % 100):
+                    return is_(reply, b"%d" % (len(times) % 100), "GET beside slow syncs")
+                times.append(took)
+                time.sleep(0.003)
+            stop.set()
+            for t in writers:
+                t.join()
+        times.sort()
+        best = min(best, times[int(len(times) * 0.99)])
+        if best <= 0.020 * PATIENCE:
+            break
+    # Whoever waited for a sync would need up to 200 ms; the goal of 20 ms is a figure, not a verdict on a busy machine.
+    ok(best <= 0.150 * PATIENCE, f"GETs of other keys do not wait for syncs of 200 ms: p99 {best * 1000:.1f} ms")
+
+
+def test_reads_beside_a_backlog():
+    """More in memory than should wait for the disk: large writes wait, everybody else is served."""
+    kvd = Kvd().start()
+    c, writer, second, other = (kvd.client(timeout=30) for _ in range(4))
+    c.must("SET", "small", "s")
+    large = b"x" * (65 << 20)
+
+    def backlog():
+        return int(re.search(rb"mem_aof_buffer:(\d+)", c.must("INFO", "memory"))[1])
+
+    with Faults(kvd, WRITE, "delay_enter=2000000"):
+        threads = [threading.Thread(target=who.post, args=("SET", f"large{i}", large))
+            for i, who in enumerate((writer, second))]
+        threads[0].start()
+        slowest, seen, end = 0, 0, time.monotonic() + 10 * PATIENCE
+        while not seen and time.monotonic() < end:
+            began = time.monotonic()
+            size = backlog()
+            slowest = max(slowest, time.monotonic() - began)
+            seen = size if size > len(large) else 0
+        ok(seen, f"a write of 65 MiB waits for a slow disk ({seen >> 20} MiB)")
+        threads[1].start()
+        other.post("SET", "other", "o")
+        began = time.monotonic()
+        while time.monotonic() < began + 0.5:
+            reply, took = timed(c, "GET", "small")
+            slowest = max(slowest, took)
+            if reply != b"s":
+                is_(reply, b"s", "GET beside a backlog")
+                break
+        ok(slowest < 0.5 * PATIENCE, f"and stalls no other client ({slowest * 1000:.0f} ms)")
+        size = backlog()
+        ok(len(large) < size < len(large) + (2 << 20), f"a second one is not taken meanwhile ({size >> 20} MiB)")
+        is_([writer.read(), second.read(), other.read()], [OK] * 3, "all are written in the end")
+        for t in threads:
+            t.join()
+    is_(c("MGET", "other", "small"), [b"o", b"s"], "what the others wrote and read is right")
+    is_(c("STRLEN", "large1"), len(large), "and so is the second large value")
+
+
+def test_other_modes_do_not_wait():
+    for mode in ("interval", "never"):
+        kvd = Kvd(durability=mode).start()
+        c = kvd.client()
+        c.must("SET", "warm", "up")
+        with Faults(kvd, SYNC, "delay_enter=300000"):
+            reply, took = timed(c, "SET", "a", "1")
+            ok(took < 0.15 * PATIENCE, f"durability={mode}: a write does not wait for the disk ({took * 1000:.0f} ms)")
+            reply, took = timed(c, "WAITAOF", 1, 0, 5000)
+            if not isinstance(reply, Error):
+                ok(reply == [1, 0] and (took >= 0.25 or mode == "interval"),
+                    f"durability={mode}: WAITAOF does ({took * 1000:.0f} ms)", repr(reply))
+
+
+def refused(reply):
+    return isinstance(reply, Error) and reply.kind == "MISCONF"
+
+
+def fails_for_ever(error):
+    kvd = Kvd().start()
+    c = kvd.client()
+    c.must("MSET", "a", "1", "b", "2")
+    acknowledged = {b"a": b"1", b"b": b"2"}
+    with Faults(kvd, SYNC, f"error={error}"):
+        first = None
+        x = kvd.client(timeout=5)
+        try:
+            first = x("SET", "a", "unsynced")
+        except (Closed, OSError) as problem:
+            first = problem
+        ok(isinstance(first, Exception) and not isinstance(first, TimeoutError),
+           f"{error} on every sync: the write is not acknowledged", repr(first))
+        if isinstance(first, Error):
+            is_(first.kind, "MISCONF", f"{error}: it is MISCONF")
+        y = kvd.client(timeout=5)
+        for command in (("SET", "c", "3"), ("INCR", "n"), ("MSET", "a", "x", "b", "x"), ("DEL", "b")):
+            reply = y(*command)
+            ok(refused(reply), f"{error}: {command[0]} is refused with MISCONF", repr(reply))
+        reply, took = timed(y, "GET", "b")
+        ok(reply == b"2" and took < PATIENCE, f"{error}: reads go on", repr(reply))
+        reply = y("GET", "a")
+        ok(reply == b"1" or isinstance(reply, Error), f"{error}: the unsynced value is not shown",
+            repr(reply))
+        ok(kvd.alive, f"{error}: it does not exit")
+    code, _ = kvd.stop()
+    ok(code is not None and code >= 0, f"{error}: it stops when told (exit code {code})")
+    kvd.start()
+    c = kvd.client()
+    got = {k: c("GET", k) for k in acknowledged}
+    got[b"a"] = b"1" if got[b"a"] == b"unsynced" else got[b"a"]  # it may have reached the disk after all
+    is_(got, acknowledged, f"{error}: every acknowledged write is there after a restart")
+    is_(c("SET", "c", "4"), OK, f"{error}: and writes are taken again")
+
+
+def test_sync_eio():
+    fails_for_ever("EIO")
+
+
+def test_sync_fails_once():
+    """fsyncgate: the next sync succeeds and says nothing about what was lost."""
+    kvd = Kvd().start()
+    clients = [kvd.client(timeout=5) for _ in range(4)]
+    acknowledged = {}
+    with Faults(kvd, SYNC, "error=EIO:when=3"):
+        for n in range(60):
+            for i, c in enumerate(clients):
+                key = b"o%d-%d" % (i, n)
+                try:
+                    if c("SET", key, n) == OK:
+                        acknowledged[key] = b"%d" % n
+                except (Closed, OSError):
+                    pass
+    ok(kvd.alive, f"one failed sync: it does not exit ({len(acknowledged)} acknowledged of 240)")
+    kvd.crash()
+    c = kvd.client()
+    wrong = [k for k, v in acknowledged.items() if c("GET", k) != v]
+    is_(wrong, [], "one failed sync: every acknowledged write is there after kill -9")
+
+
+def test_write_enospc():
+    kvd = Kvd().start()
+    c = kvd.client(timeout=5)
+    acknowledged = {b"a": b"1"}
+    c.must("SET", "a", "1")
+    with Faults(kvd, WRITE, "error=ENOSPC"):
+        for n in range(5):
+            reply = c("SET", f"full{n}", n)
+            ok(refused(reply), f"no space: a write is an error, time {n}", repr(reply))
+        reply, took = timed(c, "GET", "a")
+        ok(reply == b"1" and took < PATIENCE, "no space: reads go on", repr(reply))
+        reply = c("GET", "full0")
+        ok(reply is None or isinstance(reply, Error), "no space: the refused value is not shown", repr(reply))
+        ok(kvd.alive, "no space: it does not exit")
+    began = time.monotonic()
+    back = poll(lambda: c("SET", "again", "1") == OK, 10, 0.05)
+    took = time.monotonic() - began
+    ok(back and took <= 5 * PATIENCE, f"writes resume by themselves when there is space ({took:.1f} s)")
+    kvd.crash()
+    c = kvd.client()
+    is_(c("MGET", "a", "again"), [b"1", b"1"], "and all of it is there after kill -9")
+    is_(c("EXISTS", *(f"full{n}" for n in range(1, 5))), 0, "what was refused is not")
+    # The very write that met the full disk may have been completed from memory since; its client was told of an error.
+    ok(c("GET", "full0") in (None, b"0"), "the one that met the full disk is there or not, never half")
+
+
+def test_short_and_failing_writes():
+    """Every single write call failing in turn, under load; nothing acknowledged may be lost."""
+    for error in ("EIO", "ENOSPC"):
+        kvd = Kvd(segment_size="1M").start()
+        c = kvd.client(timeout=5)
+        acknowledged = {}
+        with Faults(kvd, WRITE, f"error={error}:when=4+7"):
+            for n in range(80):
+                try:
+                    if c("SET", b"w%d" % n, b"%d" % n + b"x" * 300) == OK:
+                        acknowledged[b"w%d" % n] = b"%d" % n + b"x" * 300
+                except (Closed, OSError):
+                    c = kvd.client(timeout=5)
+        ok(kvd.alive, f"{error} on every seventh write: it does not exit ({len(acknowledged)} of 80 acknowledged)")
+        kvd.crash()
+        c = kvd.client()
+        wrong = [k for k, v in acknowledged.items() if c("GET", k) != v]
+        is_(wrong, [], f"{error}: every acknowledged write is there after kill -9")
+
+
+def test_full_disk():
+    """A real file system of 24 MiB, filled from outside, then freed."""
+    need("unshare")
+    if os.geteuid() != 0:
+        raise Skip("needs root for a mount of its own")
+    kvd = Kvd(segment_size="1M")
+    script = f"mount -t tmpfs -o size=24m,mode=0700 none {kvd.data} && exec \"$@\""
+    kvd.start(wait=False, wrap=["unshare", "-m", "sh", "-c", script, "sh"])
+    try:
+        kvd.wait_ready()
+    except RuntimeError:
+        if "mount" in kvd.log or "unshare" in kvd.log:
+            raise Skip("no mounts here")
+        raise
+    c = kvd.client(timeout=10)
+    c.must("SET", "a", "1")
+    acknowledged = 0
+    value = rng("full").randbytes(100000)
+    reply = OK
+    while acknowledged < 1000 and reply == OK:
+        reply = c("SET", f"fill{acknowledged}", value)
+        acknowledged += reply == OK
+    ok(refused(reply), f"a full disk: after {acknowledged} values of 100 kB a write is MISCONF", repr(reply))
+    is_(c("GET", "a"), b"1", "a full disk: reads go on")
+    ok(c("GET", f"fill{acknowledged // 2}") == value, "a full disk: of everything")
+    reply = c("DEL", "fill0")
+    ok(reply == 1, "a full disk: DEL works from the reserve", repr(reply))
+    ok(kvd.alive, "a full disk: it does not exit")
+    subprocess.run(["nsenter", "-t", str(kvd.pid), "-r", "-m", "mount", "-o", "remount,size=64m", kvd.data],
+        check=True)
+    began = time.monotonic()
+    back = poll(lambda: c("SET", "again", "1") == OK, 10, 0.05)
+    ok(back, f"a full disk: writes resume by themselves when space returns ({time.monotonic() - began:.1f} s)")
+    there = sum(c("GET", f"fill{i}") == value for i in range(1, acknowledged))
+    is_(there, acknowledged - 1, "a full disk: every acknowledged value is there")
+
+
+run(test_reply_after_sync, test_group_commit, test_nobody_sees_unsynced, test_reads_beside_slow_syncs,
+    test_reads_beside_a_backlog,
+    test_other_modes_do_not_wait, test_sync_eio, test_sync_fails_once, test_write_enospc,
+    test_short_and_failing_writes,
+    test_full_disk)

@@ -1,0 +1,30 @@
+# The daemon from outside: every program here knows the contract only, never the sources.
+blackbox_tests = \
+	tests/blackbox/persistence.t \
+	tests/blackbox/crash.t \
+	tests/blackbox/tail.t \
+	tests/blackbox/format.t \
+	tests/blackbox/protocol.t \
+	tests/blackbox/abuse.t \
+	tests/blackbox/durable.t \
+	tests/blackbox/service.t \
+	tests/blackbox/config.t \
+	tests/blackbox/sockets.t \
+	tests/blackbox/clients.t \
+	tests/blackbox/compat.t \
+	tests/blackbox/ordering.t \
+	tests/blackbox/expire.t \
+	tests/blackbox/transactions.t \
+	tests/blackbox/apt_index.t
+
+EXTRA_DIST += $(blackbox_tests) tests/blackbox/kvdtest.py tests/blackbox/resp.py tests/blackbox/tap.py \
+	tests/blackbox/with_redis_py.py
+
+check_PROGRAMS += tests/blackbox/hiredis_client
+tests_blackbox_hiredis_client_SOURCES = tests/blackbox/hiredis_client.c
+tests_blackbox_hiredis_client_CPPFLAGS = $(AM_CPPFLAGS) $(HIREDIS_CFLAGS)
+tests_blackbox_hiredis_client_LDADD = $(HIREDIS_LIBS)
+
+if HAVE_PYTHON3
+TESTS += $(blackbox_tests)
+endif

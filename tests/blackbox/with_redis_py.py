@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""The python3-redis client against a socket, as applications use it. Run by clients.t; prints TAP."""
+import sys
+import threading
+import time
+
+import redis
+from tap import Skip, is_, ok, run
+
+PATH = sys.argv.pop(1)
+r = redis.Redis(unix_socket_path=PATH)
+
+
+def test_values():
+    r.flushall()
+    is_(r.set("k", b"\0\r\n\xff"), True, "set")
+    is_(r.get("k"), b"\0\r\n\xff", "get")
+    is_(r.get("none"), None, "get of nothing")
+    is_(r.set("k", "x", nx=True), None, "set nx of a key there")
+    is_(r.set("t", "x", ex=100), True, "set ex")
+    ok(99 <= r.ttl("t") <= 100, "ttl")
+    is_(r.mset({"a": 1, "b": 2}), True, "mset")
+    is_(r.mget("a", "none", "b"), [b"1", None, b"2"], "mget")
+    is_(r.incrby("a", 5), 6, "incrby")
+    is_(r.incrbyfloat("a", 0.5), 6.5, "incrbyfloat")
+    is_(r.delete("a", "b", "none"), 2, "delete")
+    is_(r.exists("k"), 1, "exists")
+    is_(r.getset("k", "new"), b"\0\r\n\xff", "getset")
+    is_(r.type("k"), b"string", "type")
+    is_(r.ping(), True, "ping")
+    try:
+        r.incr("k")
+        ok(False, "an error is raised")
+    except redis.ResponseError as error:
+        is_(str(error), "value is not an integer or out of range", "an error is raised")
+
+
+def test_pipeline():
+    r.flushall()
+    with r.pipeline(transaction=False) as p:
+        for i in range(500):
+            p.set(f"p{i}", i)
+            p.get(f"p{i}")
+        got = p.execute()
+    is_(got, [x for i in range(500) for x in (True, b"%d" % i)], "a pipeline")
+    with r.pipeline() as p:
+        p.multi()
+        p.incr("n")
+        p.incr("n")
+        is_(p.execute(), [1, 2], "a transaction")
+
+
+def test_watch():
+    r.flushall()
+    tries = []
+
+    def add():
+        def body(p):
+            tries.append(1)
+            n = int(p.get("w") or 0)
+            p.multi()
+            p.set("w", n + 1)
+        mine = redis.Redis(unix_socket_path=PATH)
+        for _ in range(25):
+            mine.transaction(body, "w")
+
+    threads = [threading.Thread(target=add) for _ in range(3)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    is_(r.get("w"), b"75", f"transactions by WATCH count right ({len(tries)} tries)")
+
+
+def test_scan():
+    r.flushall()
+    with r.pipeline(transaction=False) as p:
+        for i in range(3000):
+            p.set(f"scan:{i}", i)
+        p.execute()
+    is_(len(set(r.scan_iter(count=100))), 3000, "scan_iter meets every key")
+    is_(len(set(r.scan_iter("scan:1??"))), 100, "scan_iter with a pattern")
+    is_(len(r.keys("scan:*9")), 300, "keys")
+    seen = set()
+    for n, key in enumerate(r.scan_iter(count=50)):
+        seen.add(key)
+        r.delete(f"gone:{n}")
+        r.set(f"new:{n}", 1)
+    ok(all(b"scan:%d" % i in seen for i in range(3000)),
+        "scan_iter meets every key that stays, beside writes")
+
+
+def test_databases():
+    r.flushall()
+    other = redis.Redis(unix_socket_path=PATH, db=5)
+    other.set("x", "five")
+    is_((r.get("x"), other.get("x")), (None, b"five"), "databases are apart")
+    is_(redis.from_url(f"unix://{PATH}?db=5").get("x"), b"five", "a URL with a database")
+
+
+def test_info():
+    info = r.info()
+    ok(info["redis_version"] == "7.2.4" and "kvd_version" in info and info["loading"] == 0, "info is parsed")
+    is_(r.config_get("databases"), {"databases": "16"}, "config_get")
+    ok(any(c["name"] == "" or "name" in c for c in r.client_list()), "client_list is parsed")
+    r.client_setname("me")
+    is_(r.client_getname(), "me" if isinstance(r.client_getname(), str) else b"me", "client_setname")
+    ok(abs(r.time()[0] - time.time()) < 5, "time")
+    is_(r.dbsize(), len(r.keys()), "dbsize")
+    ok(len(r.command()) > 50, "command")
+
+
+def test_subscribe():
+    p = r.pubsub(ignore_subscribe_messages=True)
+    try:
+        p.subscribe("news")
+        p.get_message(timeout=1)
+        p.check_health()
+    except redis.ResponseError as error:
+        raise Skip(str(error))
+    is_(r.publish("news", "hi"), 1, "publish")
+    message = p.get_message(timeout=2) or p.get_message(timeout=2)
+    ok(message and message["data"] == b"hi", "a message arrives", repr(message))
+
+
+def test_lock():
+    lock = redis.Redis(unix_socket_path=PATH).lock("lock", timeout=5)
+    try:
+        ok(lock.acquire(blocking=False), "a lock is taken")
+        lock.release()
+    except redis.ResponseError as error:
+        raise Skip(f"releasing a lock needs EVAL: {error}")
+
+
+run(test_values, test_pipeline, test_watch, test_scan, test_databases, test_info, test_subscribe, test_lock)
