@@ -1,4 +1,5 @@
 include tests/blackbox/local.mk
+include tests/lint/local.mk
 
 EXTRA_DIST += tests/tap.sh
 
