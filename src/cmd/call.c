@@ -72,6 +72,17 @@ bool call_db(struct call *call, struct slice s, const char *bad, unsigned *ret)
 	return true;
 }
 
+void call_wait(struct call *call, bool (*over)(struct cmd_client *c), void (*reply)(struct call *call, bool reached))
+{
+	struct cmd_client *c = call->client;
+
+	c->wait_over = over;
+	c->wait_reply = reply;
+	call->wait = true;
+	call->wait_ms = 0;
+	call->wait_position = UINT64_MAX;
+}
+
 /* ---- keys ---- */
 
 size_t call_keys(const struct command *command, size_t argc, size_t *ret_first, size_t *ret_step)

@@ -87,7 +87,7 @@ enum cmd_status {
 	CMD_CLOSE,   /* the reply is appended; close once it is sent */
 	CMD_PENDING, /* nothing was appended or changed; run the same request again after the store's `fetched` call for this client's token */
 	CMD_WAIT,    /* nothing was appended; take no further request of this client, and call cmd_wait_done when
-	              * store_durable() reaches result.position or wait_ms have passed */
+	              * store_durable() reaches result.position, cmd_wait_over() says so or wait_ms have passed */
 };
 
 struct cmd_result {
@@ -100,6 +100,9 @@ struct cmd_result {
  * Runs one request (argc >= 1). The reply goes to out in the client's protocol version. argv is borrowed until return.
  */
 enum cmd_status cmd_run(struct cmd_client *c, const struct slice *argv, size_t argc, struct buf *out, struct cmd_result *ret);
+
+/* Whether what a request that answered CMD_WAIT waits for, beside a position, has come. Cheap; asked after each store_poll. */
+bool cmd_wait_over(struct cmd_client *c);
 
 /* Appends the reply of a request that answered CMD_WAIT. */
 void cmd_wait_done(struct cmd_client *c, bool reached, struct buf *out);

@@ -337,11 +337,26 @@ size_t cmd_probe(
 	return n;
 }
 
+bool cmd_wait_over(struct cmd_client *c)
+{
+	return c->wait_over && c->wait_over(c);
+}
+
 void cmd_wait_done(struct cmd_client *c, bool reached, struct buf *out)
 {
-	struct resp_writer w = { out, c->proto };
+	struct call call = { .env = c->env, .client = c, .command = c->last, .out = { out, c->proto } };
+	struct resp_writer w = call.out;
+	size_t mark = out->len;
 
-	(void)reached; /* after a timeout the log may have got there all the same: the store knows */
+	if (c->wait_reply) {
+		c->wait_reply(&call, reached);
+		c->wait_over = NULL;
+		c->wait_reply = NULL;
+		if (c->wait_silent)
+			out->len = mark;
+		return;
+	}
+	/* After a timeout the log may have got there all the same: the store knows. */
 	if (c->wait_silent)
 		return;
 	resp_array(&w, 2);

@@ -104,6 +104,10 @@ struct cmd_client {
 	struct command *seen;            /* looked up last, the first guess of the next lookup */
 	uint64_t last_write;             /* position of its last commit */
 	struct store_fetch *fetch;       /* made when first needed */
+	/* What CMD_WAIT waits for when it is more than a position, and the reply then; NULL: nothing. */
+	bool (*wait_over)(struct cmd_client *c);
+	void (*wait_reply)(struct call *call, bool reached);
+	uint64_t wait_for, wait_seen; /* the waiting command's own */
 	/* MULTI */
 	bool multi, multi_broken;
 	struct queued *queue;

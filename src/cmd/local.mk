@@ -1,6 +1,7 @@
 # room cmd
 noinst_LTLIBRARIES += libcmd.la
 libcmd_la_SOURCES = \
+	src/cmd/backup.c \
 	src/cmd/call.c \
 	src/cmd/client.c \
 	src/cmd/cmd.h \

@@ -45,6 +45,11 @@ int call_prepare(struct call *call,
 /* The request's own reads, counting hits and misses: as txn_get, txn_peek. */
 int call_get(struct call *call, struct slice key, struct txn_value *ret);
 int call_peek(struct call *call, struct slice key, int64_t *ret_expire_ms);
+/*
+ * Ends the handler without a reply: the client waits, and reply() appends it when over() has come true, or with reached false when the daemon
+ * stops before. Both may use client->wait_for and wait_seen. Not inside EXEC: give the row the flag no_multi.
+ */
+void call_wait(struct call *call, bool (*over)(struct cmd_client *c), void (*reply)(struct call *call, bool reached));
 /* Integers as Redis asks for them; false: an error was replied. */
 bool call_int(struct call *call, struct slice s, int64_t *ret);
 bool call_db(struct call *call, struct slice s, const char *bad,

@@ -150,7 +150,7 @@ static void end_waits(struct server *s)
 
 	for (c = TAILQ_FIRST(&s->waiting); c; c = next) {
 		next = TAILQ_NEXT(c, wait_link);
-		if (store_durable(s->store) >= c->wait_position)
+		if (store_durable(s->store) >= c->wait_position || cmd_wait_over(c->client))
 			request_wait_done(c, true);
 	}
 }

@@ -156,7 +156,7 @@ static int make_room(struct txn *t, uint64_t size, char **ret)
 	if (store_health(s, NULL) && !(deletes_only(t) && store_is_full(s)))
 		return STORE_REFUSED;
 	/* On a full disk the reserve is where the segment is: no new one is begun. */
-	if (!store_is_full(s) && s->active->size + size > s->options.segment_size && s->active->size > SEGMENT_HEADER && !store_rotate(s))
+	if (!store_is_full(s) && s->active->size + size > s->options.segment_size && s->active->size > SEGMENT_HEADER && !store_begin_segment(s))
 		return -ENOMEM;
 	*ret = tail_room(&s->tail, s->active, s->position, size);
 	return *ret ? 0 : -ENOMEM;

@@ -44,6 +44,8 @@ struct sync {
 	_Atomic int durability;  /* enum store_durability */
 	_Atomic uint32_t interval_ms;
 	_Atomic uint64_t segment_size; /* as in the options, which are the owner's */
+	_Atomic(struct segment *) wanted; /* a rotation by hand: go over to it though nothing is to be written there yet; NULL: none */
+	_Atomic uint64_t named; /* number of the last segment the catalog names: the ones before are complete on disk */
 	bool stop;               /* under lock */
 	int error;               /* under lock: what made it fail */
 	char problem[480];       /* under lock: the reason in words */
@@ -173,7 +175,7 @@ int store_segment_fd(struct store *s, struct segment *g);
 /* Takes the youngest segment out of the table again; it has no file yet. */
 void store_drop_segment(struct store *s);
 /* Makes a new active segment that begins at the store's position (in memory; the sync thread makes the file). */
-struct segment *store_rotate(struct store *s);
+struct segment *store_begin_segment(struct store *s);
 
 /* Counts a record as the current version of its key, or no longer. */
 void store_count_live(struct store *s, uint64_t where);

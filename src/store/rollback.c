@@ -136,6 +136,7 @@ void rollback_run(struct store *s)
 	y->chunk = tail_youngest(&s->tail);
 	atomic_store(&y->submitted, end);
 	atomic_store(&y->barrier, 0);
+	atomic_store(&y->wanted, NULL);
 	if (atomic_load(&y->state) != SYNC_FAILED)
 		atomic_store(&y->written, end);
 	atomic_store(&y->refused, false);

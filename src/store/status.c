@@ -86,6 +86,31 @@ void store_barrier(struct store *s)
 	sync_wake(s);
 }
 
+int store_rotate(struct store *s, uint64_t *ret_segment)
+{
+	struct sync *y = &s->sync;
+
+	if (store_health(s, NULL))
+		return STORE_REFUSED;
+	if (s->active->size > SEGMENT_HEADER && !store_begin_segment(s))
+		return -ENOMEM;
+	*ret_segment = s->active->number;
+	if (store_rotated(s, s->active->number))
+		return 0;
+	/* The sync thread needs a place in the tail to stand at, and after an opening there may be none yet. */
+	if (!tail_oldest(&s->tail) && !tail_room(&s->tail, s->active, s->position, 0))
+		return -ENOMEM;
+	store_submit(s);
+	atomic_store(&y->wanted, s->active);
+	sync_wake(s);
+	return 0;
+}
+
+bool store_rotated(const struct store *s, uint64_t segment)
+{
+	return atomic_load(&s->sync.named) >= segment;
+}
+
 int store_wait(struct store *s, uint64_t position)
 {
 	struct sync *y = &s->sync;

@@ -84,7 +84,7 @@ void store_drop_segment(struct store *s)
 	free(g);
 }
 
-struct segment *store_rotate(struct store *s)
+struct segment *store_begin_segment(struct store *s)
 {
 	char name[SEGMENT_NAME_SIZE];
 	struct segment *g = store_add_segment(s, s->next_number, s->position);

@@ -116,6 +116,13 @@ void store_submit(struct store *s);
 void store_barrier(struct store *s);
 /* Waits for position to be durable. 0, or the error that stopped the log. For embedding and shutdown, not for a loop. */
 int store_wait(struct store *s, uint64_t position);
+/*
+ * Closes the active segment by hand: what is committed from now on stands in the one whose number is *ret_segment. The file is made by the sync
+ * thread; store_rotated() tells when the catalog names it, and then everything before it is complete on disk. An active segment without
+ * records is left as it is. 0, -ENOMEM or STORE_REFUSED. A rollback takes the rotation back, too: see store_rollbacks().
+ */
+int store_rotate(struct store *s, uint64_t *ret_segment);
+bool store_rotated(const struct store *s, uint64_t segment);
 /* Bytes committed and not yet written; above store_backlog_limit() the owner should stop taking requests. */
 uint64_t store_backlog(const struct store *s);
 uint64_t store_backlog_limit(const struct store *s);

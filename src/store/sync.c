@@ -229,9 +229,13 @@ static int switch_segment(struct store *s, struct segment *next, const char **re
 	}
 	/* Only now, since until here it is the reserve. Failing costs space, nothing else: the catalog knows the size. */
 	s->io->ftruncate(s->io, y->fd, old->size);
+	struct segment *wanted = next;
+	atomic_compare_exchange_strong(&y->wanted, &wanted, NULL);
 	atomic_store(&next->fd, fd);
 	y->fd = fd;
 	y->allocated = SEGMENT_HEADER + SEGMENT_RESERVE;
+	atomic_store(&y->named, next->number);
+	store_notify(s);
 	return 0;
 }
 
@@ -272,26 +276,39 @@ static int sync_now(struct store *s)
 	return 0;
 }
 
+/* Goes over to the next segment: 0, or an error that has been reported. */
+static int move_on(struct store *s, struct segment *next)
+{
+	const char *what;
+	int r = sync_now(s);
+
+	if (r)
+		return r;
+	r = switch_segment(s, next, &what);
+	if (r)
+		refuse(s, is_full(r) ? SYNC_FULL : SYNC_FAILED, r, what);
+	return r;
+}
+
+/* The segment that a rotation by hand asks for, once all before it is written. */
+static struct segment *find_wanted(struct sync *y)
+{
+	struct segment *next = atomic_load(&y->wanted);
+
+	return next && next->first == atomic_load_explicit(&y->written, memory_order_relaxed) ? next : NULL;
+}
+
 /* One group: 0 done, or an error that has been reported. */
 static int write_some(struct store *s, uint64_t submitted)
 {
 	struct sync *y = &s->sync;
 	uint64_t written = atomic_load_explicit(&y->written, memory_order_relaxed);
 	struct segment *segment = find_chunk(y, written)->segment;
-	const char *what;
 	struct group g;
-	int r;
+	int r = segment != y->segment ? move_on(s, segment) : 0;
 
-	if (segment != y->segment) {
-		r = sync_now(s);
-		if (r)
-			return r;
-		r = switch_segment(s, segment, &what);
-		if (r) {
-			refuse(s, is_full(r) ? SYNC_FULL : SYNC_FAILED, r, what);
-			return r;
-		}
-	}
+	if (r)
+		return r;
 	collect(y, written, submitted, &g);
 	r = write_group(s, &g);
 	if (r) {
@@ -373,7 +390,8 @@ static void wait_for_work(struct store *s, uint64_t submitted)
 	pthread_mutex_lock(&y->lock);
 	atomic_store(&y->sleeping, true);
 	/* Submitting sets the position before it looks at `sleeping`; looking again after setting that misses nothing. */
-	while (!y->stop && atomic_load(&y->submitted) == submitted && !must_sync(s, written, atomic_load(&y->durable))) {
+	while (!y->stop && atomic_load(&y->submitted) == submitted && !find_wanted(y) &&
+		!must_sync(s, written, atomic_load(&y->durable))) {
 		bool timed = full || (dirty && atomic_load(&y->durability) == STORE_INTERVAL);
 		if (timed ? pthread_cond_timedwait(&y->work, &y->lock, &until) == ETIMEDOUT
 			  : pthread_cond_wait(&y->work, &y->lock) != 0)
@@ -418,6 +436,9 @@ static int work(struct store *s, uint64_t submitted, bool stop)
 		/* Whatever came in meanwhile belongs to the next group. */
 		submitted = atomic_load_explicit(&y->submitted, memory_order_acquire);
 	}
+	struct segment *wanted = r == 0 ? find_wanted(y) : NULL;
+	if (wanted)
+		r = move_on(s, wanted);
 	if (r == 0 && (stop || must_sync(s, atomic_load(&y->written), atomic_load(&y->durable))))
 		r = sync_now(s);
 	return r;
@@ -466,6 +487,7 @@ int sync_start(struct store *s)
 	atomic_store(&y->durable, s->position);
 	y->segment = s->active;
 	y->fd = atomic_load(&s->active->fd);
+	atomic_store(&y->named, s->active->number);
 	y->allocated = s->active->size; /* recovery has cut it to its records */
 	y->last_sync_ns = clock_mono_ns(s->clock);
 	atomic_store(&y->segment_size, s->options.segment_size);

@@ -241,6 +241,20 @@ void store_barrier(struct store *s)
 	s->barriers++;
 }
 
+int store_rotate(struct store *s, uint64_t *ret_segment)
+{
+	if (s->refusing)
+		return STORE_REFUSED;
+	*ret_segment = 2;
+	return 0;
+}
+
+bool store_rotated(const struct store *s, uint64_t segment)
+{
+	(void)segment;
+	return !s->held;
+}
+
 int store_wait(struct store *s, uint64_t position)
 {
 	if (position > s->durable)

@@ -417,6 +417,34 @@ static void test_positions(void)
 	fixture_close();
 }
 
+static void test_rotate(void)
+{
+	fixture_open();
+	line_is(0, "KVD.ROTATE", "+OK\n");
+	model_hold(fx.store, true);
+	run_line(0, "KVD.ROTATE");
+	ok(fx.status == CMD_WAIT && fx.out.len == 0, "KVD.ROTATE waits for the segment to be complete");
+	ok(!cmd_wait_over(client(0)) && !cmd_wait_over(client(1)), "as long as it is not");
+	model_hold(fx.store, false);
+	ok(cmd_wait_over(client(0)) && !cmd_wait_over(client(1)), "and no longer");
+	buf_reset(&fx.out, 0);
+	cmd_wait_done(client(0), true, &fx.out);
+	reply_is("+OK\n", "then it answers");
+	ok(!cmd_wait_over(client(0)), "and nothing is waited for any more");
+	model_hold(fx.store, true);
+	run_line(0, "KVD.ROTATE");
+	buf_reset(&fx.out, 0);
+	cmd_wait_done(client(0), false, &fx.out);
+	reply_is("-ERR the rotation was not completed\n", "a daemon that stops before says so");
+	model_hold(fx.store, false);
+	model_refuse(fx.store, "the disk is full", false);
+	line_is(0, "KVD.ROTATE", "-MISCONF writes are refused: the disk is full\n");
+	model_refuse(fx.store, NULL, false);
+	run_line(0, "MULTI");
+	line_is(0, "KVD.ROTATE", "-ERR Command not allowed inside a transaction\n");
+	fixture_close();
+}
+
 /* ---- clocks ---- */
 
 static void test_clocks(void)
@@ -776,6 +804,7 @@ int main(void)
 	test_conditions();
 	test_queue_limit();
 	test_positions();
+	test_rotate();
 	test_clocks();
 	test_passwords();
 	test_replies();
