@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum type { SIZE, DURATION, INTEGER, BOOL, MODE, ENUM, USER, GROUP, STRING, PATH };
+enum type { SIZE, DURATION, INTEGER, BOOL, MODE, ENUM, USER, GROUP, STRING, LETTERS, PATH };
 
 struct option {
 	const char *name;
@@ -41,7 +41,7 @@ static const struct option options[] = {
 };
 
 /* The words the dispatcher's column of commands.def is written in; containers alone matter here. */
-enum { VALUE = 0, TXN = 0, NOW = 0, DANGEROUS = 0, KEYSPACE = 0, CONTAINER = 1, ALONE = 2 };
+enum { VALUE = 0, TXN = 0, NOW = 0, DANGEROUS = 0, KEYSPACE = 0, LISTENER = 0, CONTAINER = 1, ALONE = 2 };
 
 static const struct command {
 	const char *name;
@@ -131,7 +131,7 @@ static void put_bound(enum type type, uint64_t v)
 static void put_option(const struct option *o)
 {
 	static const char *const nouns[] = { "size", "duration", "number", "yes | no", "mode", "", "user", "group", "text",
-		"path" };
+		"letters", "path" };
 
 	*o->done = true;
 	fputs(".It Ic ", stdout);

@@ -109,12 +109,19 @@ int call_prepare(struct call *call, unsigned db)
 	return result;
 }
 
+static void count_lookup(struct call *call, int r, struct slice key)
+{
+	call->hits += r == 0;
+	call->misses += r == STORE_ABSENT;
+	if (r == STORE_ABSENT)
+		call_event(call, EVENT_MISS, "keymiss", key);
+}
+
 int call_get(struct call *call, struct slice key, struct txn_value *ret)
 {
 	int r = txn_get(call->txn, call->client->db, key, ret);
 
-	call->hits += r == 0;
-	call->misses += r == STORE_ABSENT;
+	count_lookup(call, r, key);
 	return r;
 }
 
@@ -122,8 +129,29 @@ int call_peek(struct call *call, struct slice key, int64_t *ret_expire_ms)
 {
 	int r = txn_peek(call->txn, call->client->db, key, ret_expire_ms);
 
-	call->hits += r == 0;
-	call->misses += r == STORE_ABSENT;
+	count_lookup(call, r, key);
+	return r;
+}
+
+int call_put(struct call *call, struct slice key, struct slice value, int64_t expire_ms, const char *what)
+{
+	unsigned db = call->client->db;
+	int r;
+
+	if ((call->env->events & EVENT_NEW) && txn_peek(call->txn, db, key, NULL) == STORE_ABSENT)
+		event_say(call->env, "new", db, key);
+	r = txn_put(call->txn, db, key, value, expire_ms);
+	if (r == 0)
+		call_event(call, EVENT_STRING, what, key);
+	return r;
+}
+
+int call_delete(struct call *call, struct slice key)
+{
+	int r = txn_delete(call->txn, call->client->db, key);
+
+	if (r == 0)
+		call_event(call, EVENT_GENERIC, "del", key);
 	return r;
 }
 

@@ -29,6 +29,7 @@ struct cmd_client *cmd_client_free(struct cmd_client *c)
 	if (!c)
 		return NULL;
 	multi_reset(c);
+	pubsub_leave(c);
 	store_fetch_free(c->fetch);
 	free(c->name);
 	free(c->lib_name);
@@ -54,8 +55,7 @@ int cmd_client_proto(const struct cmd_client *c)
 
 bool cmd_client_subscribed(const struct cmd_client *c)
 {
-	(void)c; /* no command subscribes yet */
-	return false;
+	return c->nlistens[TOPIC_CHANNEL] || c->nlistens[TOPIC_PATTERN];
 }
 
 const char *cmd_client_last(const struct cmd_client *c)
@@ -167,11 +167,12 @@ static void describe(struct cmd_client *c, struct buf *out)
 
 	host->client_facts(host->arg, c, &f);
 	buf_printf(out,
-		"id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=U%s%s db=%u sub=0 psub=0 "
-		"ssub=0 multi=%lld watch=%zu ",
+		"id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=U%s%s%s db=%u sub=%zu "
+		"psub=%zu ssub=0 multi=%lld watch=%zu ",
 		(unsigned long long)c->id, f.addr, f.addr, f.fd, text_or_empty(c->name),
-		(unsigned long long)f.age_s, (unsigned long long)f.idle_s, c->multi ? "x" : "",
-		c->dirty ? "d" : "", c->db, c->multi ? (long long)c->queued : -1, c->nwatch);
+		(unsigned long long)f.age_s, (unsigned long long)f.idle_s,
+		cmd_client_subscribed(c) ? "P" : "", c->multi ? "x" : "", c->dirty ? "d" : "", c->db,
+		c->nlistens[TOPIC_CHANNEL], c->nlistens[TOPIC_PATTERN], c->multi ? (long long)c->queued : -1, c->nwatch);
 	buf_printf(out,
 		"qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=0 rbp=0 obl=%zu oll=0 omem=%zu "
 		"tot-mem=%zu events=r ",
@@ -200,7 +201,7 @@ struct filter {
 	struct call *call;
 	const struct slice *ids; /* words, nids of them; NULL: any */
 	size_t nids;
-	bool normal;              /* false: a type nobody has */
+	enum { ANY_TYPE, TYPE_NORMAL, TYPE_PUBSUB, TYPE_ABSENT } type;
 	struct slice addr, laddr; /* ptr NULL: any */
 	bool skip_me;
 	struct buf text;           /* LIST */
@@ -211,11 +212,11 @@ struct filter {
 
 static bool read_type(struct filter *f, struct slice type)
 {
-	static const char *const absent[] = { "master", "replica", "slave", "pubsub" };
+	static const char *const absent[] = { "master", "replica", "slave" };
 
-	if (slice_is(type, "normal"))
+	f->type = slice_is(type, "normal") ? TYPE_NORMAL : slice_is(type, "pubsub") ? TYPE_PUBSUB : TYPE_ABSENT;
+	if (f->type != TYPE_ABSENT)
 		return true;
-	f->normal = false;
 	for (size_t i = 0; i < sizeof(absent) / sizeof(absent[0]); i++)
 		if (slice_is(type, absent[i]))
 			return true;
@@ -231,7 +232,9 @@ static bool is_wanted(const struct filter *f, struct cmd_client *c)
 
 	for (size_t i = 0; i < f->nids && !named; i++)
 		named = num_parse_i64(f->ids[i], &id) == 0 && (uint64_t)id == c->id;
-	if (!named || !f->normal || (f->skip_me && c == f->call->client))
+	if (!named || f->type == TYPE_ABSENT || (f->skip_me && c == f->call->client))
+		return false;
+	if (f->type != ANY_TYPE && (f->type == TYPE_PUBSUB) != cmd_client_subscribed(c))
 		return false;
 	if (!f->addr.ptr && !f->laddr.ptr)
 		return true;
@@ -251,7 +254,7 @@ static bool list_one(void *arg, struct cmd_client *c)
 
 int client_list(struct call *call)
 {
-	struct filter f = { .call = call, .normal = true };
+	struct filter f = { .call = call };
 	int64_t id;
 	bool failed;
 
@@ -348,7 +351,7 @@ static bool read_kill_filter(struct filter *f, const struct slice *pair)
 
 int client_kill(struct call *call)
 {
-	struct filter f = { .call = call, .normal = true, .skip_me = call->argc > 3 };
+	struct filter f = { .call = call, .skip_me = call->argc > 3 };
 	int64_t n;
 	int r;
 

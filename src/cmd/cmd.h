@@ -61,7 +61,10 @@ struct cmd_host {
 	int (*config_set)(void *arg, const struct slice *name, const struct slice *value, size_t n, struct buf *error);
 	/* True when the password is right; also true when none is set. *ret_required: one is set. */
 	bool (*auth)(void *arg, struct slice user, struct slice password, bool *ret_required);
-	/* Sends out-of-band bytes (a finished push or pub/sub message in the client's protocol) to another client. */
+	/*
+	 * Sends out-of-band bytes (a push, whole or one of its parts in order) to a client, be it the caller: they go behind its own
+	 * reply. They must not be seen before result.position of the request that runs.
+	 */
 	void (*push)(void *arg, struct cmd_client *to, struct slice bytes);
 };
 
@@ -109,6 +112,11 @@ void cmd_wait_done(struct cmd_client *c, bool reached, struct buf *out);
 
 /* Lists the keys of a request for store_prefetch; at most max; returns how many. Cheap, wrong requests give 0. */
 size_t cmd_probe(struct cmd_client *c, const struct slice *argv, size_t argc, struct store_probe *ret, size_t max);
+
+/* Which keyspace events are told, as notify-keyspace-events has it; letters of events that never happen are let pass. */
+void cmd_set_events(struct cmd_env *e, const char *letters);
+/* The store has removed a key whose time had come: tells who listens, through the host's push. */
+void cmd_expired(struct cmd_env *e, unsigned db, struct slice key);
 
 /* Once a second or so: rates for INFO. */
 void cmd_tick(struct cmd_env *e, int64_t steady_ms);

@@ -67,6 +67,7 @@ static void list_categories(const struct command *k, char *out, size_t size)
 		{ "generic", "@keyspace" },
 		{ "connection", "@connection" },
 		{ "transactions", "@transaction" },
+		{ "pubsub", "@pubsub" },
 		{ "kvd", "@kvd" },
 	};
 	struct buf b = { 0 };

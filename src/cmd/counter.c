@@ -5,14 +5,14 @@
 #include <math.h>
 #include "base/num.h"
 
-static int put_text(struct call *call, const char *text, size_t len, int64_t expire_ms)
+static int put_text(struct call *call, const char *text, size_t len, int64_t expire_ms, const char *what)
 {
 	char *copy = txn_alloc(call->txn, len);
 
 	if (!copy)
 		return -ENOMEM;
 	memcpy(copy, text, len);
-	return txn_put(call->txn, call->client->db, call->argv[1], slice(copy, len), expire_ms);
+	return call_put(call, call->argv[1], slice(copy, len), expire_ms, what);
 }
 
 static int add(struct call *call, int64_t by)
@@ -28,7 +28,7 @@ static int add(struct call *call, int64_t by)
 		return 0;
 	if (__builtin_add_overflow(value, by, &value))
 		return call_error(call, "ERR increment or decrement would overflow");
-	r = put_text(call, text, num_format_i64(text, value), old.expire_ms);
+	r = put_text(call, text, num_format_i64(text, value), old.expire_ms, "incrby");
 	if (r == 0)
 		resp_int(&call->out, value);
 	return r;
@@ -78,7 +78,7 @@ int counter_incrbyfloat(struct call *call)
 	if (isnan(value) || isinf(value))
 		return call_error(call, "ERR increment would produce NaN or Infinity");
 	len = num_format_float(text, value);
-	r = put_text(call, text, len, old.expire_ms);
+	r = put_text(call, text, len, old.expire_ms, "incrbyfloat");
 	if (r == 0)
 		resp_bulk(&call->out, slice(text, len));
 	return r;

@@ -54,6 +54,22 @@ int call_run(struct call *call)
 	return r;
 }
 
+/*
+ * Sends what the request has said to others. It may be seen no earlier than what the request wrote or saw, and no
+ * earlier than what the same client wrote before: who hears of a write finds it there, also after a power loss.
+ */
+static void send_messages(struct call *call, uint64_t *position)
+{
+	struct cmd_env *e = call->env;
+	uint64_t before = call->client->last_write, end = store_position(e->store);
+
+	if (!pubsub_has_messages(&e->pubsub))
+		return;
+	before = before < end ? before : end; /* a position that was taken back is given out again */
+	*position = *position > before ? *position : before;
+	pubsub_deliver(e);
+}
+
 static void end_request(struct call *call)
 {
 	struct cmd_client *c = call->client;
@@ -86,8 +102,11 @@ static void finish(struct call *call, int r, size_t mark, uint64_t *ret_position
 	if (watched)
 		watch_mark(e, r == 0);
 	if (r) {
+		pubsub_forget(e);
 		call->out.out->len = mark;
 		call_condition(call, r);
+	} else {
+		send_messages(call, ret_position);
 	}
 }
 
@@ -97,6 +116,7 @@ static int park(struct call *call)
 	int r;
 
 	call_prepare(call, call->client->db);
+	pubsub_forget(call->env);
 	txn_abort(call->txn);
 	call->txn = NULL;
 	r = store_fetch_start(call->client->fetch);
@@ -118,6 +138,7 @@ static int run_in_txn(struct call *call, size_t mark, uint64_t *ret_position)
 		/* Only now is it known that a fetch is needed; the list of records is kept there, so ask
 		 * again. */
 		txn_abort(call->txn);
+		pubsub_forget(e);
 		call->out.out->len = mark;
 		c->fetch = store_fetch_new(e->store, c->token);
 		call->hits = call->misses = 0;
@@ -146,10 +167,12 @@ static enum cmd_status run_request(struct call *call, struct cmd_result *ret)
 	} else {
 		r = call_run(call);
 		if (r) {
+			pubsub_forget(call->env);
 			call->out.out->len = mark;
 			call_condition(call, r);
 			r = 0;
 		}
+		send_messages(call, &ret->position);
 	}
 	if (r == STORE_PENDING)
 		return CMD_PENDING;
@@ -271,6 +294,13 @@ static bool admit(struct call *call)
 		reject(call, "NOAUTH Authentication required.");
 		return false;
 	}
+	if (c->proto == 2 && !(k->how & LISTENER) && cmd_client_subscribed(c)) {
+		reject(call,
+			"ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are "
+			"allowed in this context",
+			k->info->name);
+		return false;
+	}
 	if (c->multi && (k->flags & FLAG_NO_MULTI)) {
 		reject(call, "ERR Command not allowed inside a transaction");
 		return false;
@@ -283,7 +313,7 @@ static void mute(struct call *call, size_t mark, struct cmd_result *ret)
 {
 	struct cmd_client *c = call->client;
 
-	if (call->silent || c->reply_off || c->reply_skip) {
+	if (!call->unmuted && (call->silent || c->reply_off || c->reply_skip)) {
 		call->out.out->len = mark;
 		ret->replies = 0;
 	}

@@ -40,6 +40,7 @@ struct cmd_env *cmd_env_free(struct cmd_env *e)
 		return NULL;
 	cursors_free(e->cursors);
 	free(e->watches);
+	pubsub_free(e);
 	table_free(e);
 	free(e);
 	return NULL;

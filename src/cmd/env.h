@@ -7,6 +7,7 @@
 #define CMD_ENV_H
 
 #include "cmd/cmd.h"
+#include "cmd/pubsub.h"
 
 struct call;
 typedef int call_handler(struct call *call);
@@ -20,6 +21,7 @@ enum row_how {
 	ALONE = 16,     /* a container that is also a command by itself */
 	DANGEROUS = 32, /* category only */
 	KEYSPACE = 64,  /* category only: about keys, though of another group */
+	LISTENER = 128, /* allowed to a RESP2 client that has subscribed */
 };
 
 /* The words of COMMAND that somebody here asks about. */
@@ -57,6 +59,17 @@ struct error_class {
 	uint64_t count;
 };
 
+/* Which keyspace events are wanted: the letters of notify-keyspace-events. */
+enum event_kind {
+	EVENT_KEYSPACE = 1, /* K */
+	EVENT_KEYEVENT = 2, /* E */
+	EVENT_GENERIC = 4,  /* g */
+	EVENT_STRING = 8,   /* $ */
+	EVENT_EXPIRED = 16, /* x */
+	EVENT_NEW = 32,     /* n */
+	EVENT_MISS = 64     /* m */
+};
+
 struct watch;
 struct cursors;
 
@@ -83,6 +96,8 @@ struct cmd_env {
 	size_t nwatches;
 	struct cmd_client *touched; /* clients whose watched keys the open transaction changes */
 	struct cursors *cursors;    /* made at the first SCAN */
+	struct pubsub pubsub;
+	unsigned events; /* enum event_kind */
 };
 
 struct queued {
@@ -118,6 +133,9 @@ struct cmd_client {
 	bool dirty; /* a watched key has changed */
 	bool touched;
 	struct cmd_client *touched_next;
+	/* SUBSCRIBE */
+	struct subscription_list listens[TOPIC_KINDS];
+	size_t nlistens[TOPIC_KINDS], listens_bytes;
 };
 
 #endif

@@ -86,6 +86,15 @@ static bool allows(unsigned given, int64_t now, int64_t then)
 	       !((given & IF_GT) && (none || then <= now)) && !((given & IF_LT) && !none && then >= now);
 }
 
+static int touch(struct call *call, int64_t expire_ms)
+{
+	int r = txn_touch(call->txn, call->client->db, call->argv[1], expire_ms);
+
+	if (r == 0)
+		call_event(call, EVENT_GENERIC, expire_ms == STORE_NO_EXPIRY ? "persist" : "expire", call->argv[1]);
+	return r;
+}
+
 static int set_expiry(struct call *call, char unit, bool absolute)
 {
 	unsigned given = 0;
@@ -99,8 +108,8 @@ static int set_expiry(struct call *call, char unit, bool absolute)
 		r = STORE_ABSENT;
 	if (r == 0)
 		r = then <= store_now(call->env->store)
-			    ? txn_delete(call->txn, call->client->db, call->argv[1])
-			    : txn_touch(call->txn, call->client->db, call->argv[1], then);
+			    ? call_delete(call, call->argv[1])
+			    : touch(call, then);
 	if (r && r != STORE_ABSENT)
 		return r;
 	resp_int(&call->out, r == 0);
@@ -135,7 +144,7 @@ int expire_persist(struct call *call)
 	if (r == 0)
 		r = now == STORE_NO_EXPIRY
 			    ? STORE_ABSENT
-			    : txn_touch(call->txn, call->client->db, call->argv[1], STORE_NO_EXPIRY);
+			    : touch(call, STORE_NO_EXPIRY);
 	if (r && r != STORE_ABSENT)
 		return r;
 	resp_int(&call->out, r == 0);

@@ -16,7 +16,7 @@ struct info_numbers {
 	struct store_stats store;
 	struct cmd_host_stats host;
 	const struct counters *counters;
-	uint64_t position, durable, backlog, refusing, cursors, watched;
+	uint64_t position, durable, backlog, refusing, cursors, watched, channels, patterns, messages;
 };
 
 typedef unsigned long long ull; /* for printf alone */
@@ -37,6 +37,9 @@ static void gather(struct cmd_env *e, struct info_numbers *ret)
 	ret->refusing = store_health(e->store, NULL) != 0;
 	ret->cursors = cursors_count(e->cursors);
 	ret->watched = e->nwatches;
+	ret->channels = e->pubsub.count[TOPIC_CHANNEL];
+	ret->patterns = e->pubsub.count[TOPIC_PATTERN];
+	ret->messages = e->pubsub.sent;
 }
 
 /* ---- the list of our own numbers ---- */
@@ -226,9 +229,10 @@ static void print_stats(struct page *p)
 		"0\r\nexpired_keys:%llu\r\nevicted_keys:0\r\n",
 		(ull)h->connections_rejected, (ull)p->n->store.expired);
 	buf_printf(p->out,
-		"keyspace_hits:%llu\r\nkeyspace_misses:%llu\r\npubsub_channels:0\r\npubsub_patterns:"
-		"0\r\nlatest_fork_usec:0\r\ntotal_forks:0\r\n",
-		(ull)e->counters.hits, (ull)e->counters.misses);
+		"keyspace_hits:%llu\r\nkeyspace_misses:%llu\r\npubsub_channels:%zu\r\npubsub_"
+		"patterns:%zu\r\nlatest_fork_usec:0\r\ntotal_forks:0\r\n",
+		(ull)e->counters.hits, (ull)e->counters.misses, e->pubsub.count[TOPIC_CHANNEL],
+		e->pubsub.count[TOPIC_PATTERN]);
 	buf_printf(p->out, "total_error_replies:%llu\r\nunexpected_error_replies:0\r\n",
 		(ull)e->counters.errors);
 }

@@ -8,7 +8,7 @@ int key_del(struct call *call)
 	int64_t n = 0;
 
 	for (size_t i = 1; i < call->argc; i++) {
-		int r = txn_delete(call->txn, call->client->db, call->argv[i]);
+		int r = call_delete(call, call->argv[i]);
 		if (r && r != STORE_ABSENT)
 			return r;
 		n += r == 0;
@@ -33,7 +33,7 @@ int key_exists(struct call *call)
 
 int key_type(struct call *call)
 {
-	int r = txn_peek(call->txn, call->client->db, call->argv[1], NULL);
+	int r = call_peek(call, call->argv[1], NULL);
 
 	if (r && r != STORE_ABSENT)
 		return r;
@@ -70,7 +70,14 @@ static int move_record(struct call *call, struct slice to, const struct txn_valu
 {
 	int r = txn_put(call->txn, call->client->db, to, v->data, v->expire_ms);
 
-	return r ? r : txn_delete(call->txn, call->client->db, call->argv[1]);
+	if (r == 0)
+		r = txn_delete(call->txn, call->client->db, call->argv[1]);
+	if (r)
+		return r;
+	call_event(call, EVENT_NEW, "new", to);
+	call_event(call, EVENT_GENERIC, "rename_from", call->argv[1]);
+	call_event(call, EVENT_GENERIC, "rename_to", to);
+	return 0;
 }
 
 static int rename_key(struct call *call, bool only_new)
@@ -118,6 +125,12 @@ static int put_elsewhere(struct call *call, unsigned db, struct slice to, bool r
 		r = txn_delete(call->txn, call->client->db, call->argv[1]);
 	if (r && r != STORE_ABSENT)
 		return r;
+	if (r == 0) {
+		call_event_in(call, EVENT_NEW, "new", db, to);
+		if (moving)
+			call_event(call, EVENT_GENERIC, "move_from", call->argv[1]);
+		call_event_in(call, EVENT_GENERIC, moving ? "move_to" : "copy_to", db, to);
+	}
 	resp_int(&call->out, r == 0);
 	return 0;
 }

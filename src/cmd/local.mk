@@ -11,12 +11,15 @@ libcmd_la_SOURCES = \
 	src/cmd/counter.c \
 	src/cmd/dispatch.c \
 	src/cmd/env.c src/cmd/env.h \
+	src/cmd/event.c \
 	src/cmd/expire.c \
 	src/cmd/glob.c \
+	src/cmd/index.c src/cmd/index.h \
 	src/cmd/info.c \
 	src/cmd/key.c \
 	src/cmd/multi.c \
 	src/cmd/part.c \
+	src/cmd/pubsub.c src/cmd/pubsub.h \
 	src/cmd/range.c \
 	src/cmd/room.h \
 	src/cmd/scan.c \
@@ -33,9 +36,11 @@ libcmd_la_SOURCES = \
 check_LTLIBRARIES += libmodel.la
 libmodel_la_SOURCES = tests/model/model_store.c tests/model/model_store.h
 
-check_PROGRAMS += tests/unit/cmd.t tests/unit/cmd_table.t
+check_PROGRAMS += tests/unit/cmd.t tests/unit/cmd_table.t tests/unit/cmd_pubsub.t
 tests_unit_cmd_t_SOURCES = tests/unit/cmd.c tests/unit/cmd_fixture.h tests/tap.h
 tests_unit_cmd_t_LDADD = libcmd.la libproto.la libmodel.la libbase.la
 tests_unit_cmd_table_t_SOURCES = tests/unit/cmd_table.c tests/unit/cmd_fixture.h tests/tap.h
 tests_unit_cmd_table_t_LDADD = libcmd.la libproto.la libmodel.la libbase.la
-TESTS += tests/unit/cmd.t tests/unit/cmd_table.t
+tests_unit_cmd_pubsub_t_SOURCES = tests/unit/cmd_pubsub.c tests/unit/cmd_fixture.h tests/tap.h
+tests_unit_cmd_pubsub_t_LDADD = libcmd.la libproto.la libmodel.la libbase.la
+TESTS += tests/unit/cmd.t tests/unit/cmd_table.t tests/unit/cmd_pubsub.t

@@ -42,7 +42,7 @@ int part_getrange(struct call *call)
 
 /* Writes `part` at `offset` into the value (absent: empty), padding with zero bytes, and replies the new
  * length. */
-static int splice(struct call *call, const struct txn_value *old, size_t offset, struct slice part)
+static int splice(struct call *call, const struct txn_value *old, size_t offset, struct slice part, const char *what)
 {
 	size_t end = offset + part.len, len = old->data.len > end ? old->data.len : end;
 	char *value;
@@ -59,7 +59,7 @@ static int splice(struct call *call, const struct txn_value *old, size_t offset,
 		memset(value + old->data.len, 0, offset - old->data.len);
 	if (part.len)
 		memcpy(value + offset, part.ptr, part.len);
-	r = txn_put(call->txn, call->client->db, call->argv[1], slice(value, len), old->expire_ms);
+	r = call_put(call, call->argv[1], slice(value, len), old->expire_ms, what);
 	if (r == 0)
 		resp_int(&call->out, (int64_t)len);
 	return r;
@@ -70,7 +70,7 @@ int part_append(struct call *call)
 	struct txn_value old = { { "", 0 }, STORE_NO_EXPIRY };
 	int r = txn_get(call->txn, call->client->db, call->argv[1], &old);
 
-	return r && r != STORE_ABSENT ? r : splice(call, &old, old.data.len, call->argv[2]);
+	return r && r != STORE_ABSENT ? r : splice(call, &old, old.data.len, call->argv[2], "append");
 }
 
 int part_setrange(struct call *call)
@@ -91,5 +91,5 @@ int part_setrange(struct call *call)
 		return 0;
 	}
 	return offset > (int64_t)STORE_MAX_VALUE ? -EMSGSIZE
-						 : splice(call, &old, (size_t)offset, call->argv[3]);
+						 : splice(call, &old, (size_t)offset, call->argv[3], "setrange");
 }

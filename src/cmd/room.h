@@ -28,6 +28,7 @@ struct call {
 	bool in_exec;
 	bool end_multi; /* the transaction state is to be dropped once the commit is over */
 	bool silent;    /* no reply, by intention */
+	bool unmuted;   /* goes out even after CLIENT REPLY OFF */
 	bool close;
 	bool wait;
 	int64_t wait_ms;
@@ -50,6 +51,9 @@ int call_peek(struct call *call, struct slice key, int64_t *ret_expire_ms);
  * stops before. Both may use client->wait_for and wait_seen. Not inside EXEC: give the row the flag no_multi.
  */
 void call_wait(struct call *call, bool (*over)(struct cmd_client *c), void (*reply)(struct call *call, bool reached));
+/* As txn_put and txn_delete in the client's database, with the keyspace events; `what` is that of the command. */
+int call_put(struct call *call, struct slice key, struct slice value, int64_t expire_ms, const char *what);
+int call_delete(struct call *call, struct slice key);
 /* Integers as Redis asks for them; false: an error was replied. */
 bool call_int(struct call *call, struct slice s, int64_t *ret);
 bool call_db(struct call *call, struct slice s, const char *bad,
@@ -67,6 +71,18 @@ bool table_has_word(const char *words, const char *word); /* blank-separated */
 /* expire.c: reads "EX 10" and its kin at argv[i]; unit 's' or 'm', absolute: from the wall clock. False:
  * replied. */
 bool expire_parse(struct call *call, struct slice s, char unit, bool absolute, int64_t *ret_expire_ms);
+
+/* event.c: tells those who listen that `what` happened to a key. Costs next to nothing when nobody wants to know. */
+void event_say(struct cmd_env *e, const char *what, unsigned db, struct slice key);
+static inline void call_event_in(struct call *call, enum event_kind kind, const char *what, unsigned db, struct slice key)
+{
+	if (call->env->events & kind)
+		event_say(call->env, what, db, key);
+}
+static inline void call_event(struct call *call, enum event_kind kind, const char *what, struct slice key)
+{
+	call_event_in(call, kind, what, call->client->db, key);
+}
 
 /* glob.c */
 bool glob_match(struct slice pattern, struct slice s, bool any_case);

@@ -163,6 +163,7 @@ int session_quit(struct call *call)
 void session_reset_state(struct cmd_client *c)
 {
 	multi_reset(c);
+	pubsub_leave(c);
 	free(c->name);
 	c->name = NULL;
 	c->db = 0;

@@ -25,14 +25,25 @@ int string_get(struct call *call)
 
 /* ---- SET ---- */
 
-static int put_or_delete(struct call *call, struct slice key, struct slice value, int64_t expire_ms)
+/* timed: the request says when it expires. What expires at once is not written at all. */
+static int put_or_delete(struct call *call, struct slice key, struct slice value, int64_t expire_ms, bool timed)
 {
+	bool gone = expire_ms <= store_now(call->env->store);
 	int r;
 
-	if (expire_ms > store_now(call->env->store))
-		return txn_put(call->txn, call->client->db, key, value, expire_ms);
-	r = txn_delete(call->txn, call->client->db, key);
-	return r == STORE_ABSENT ? 0 : r;
+	if (gone) {
+		r = txn_delete(call->txn, call->client->db, key);
+		r = r == STORE_ABSENT ? 0 : r;
+		if (r == 0)
+			call_event(call, EVENT_STRING, "set", key);
+	} else {
+		r = call_put(call, key, value, expire_ms, "set");
+	}
+	if (r == 0 && timed)
+		call_event(call, EVENT_GENERIC, "expire", key);
+	if (r == 0 && gone)
+		call_event(call, EVENT_EXPIRED, "expired", key);
+	return r;
 }
 
 /* What SET must know of the old record: nothing, whether it is there, or all of it. */
@@ -64,7 +75,7 @@ int string_set(struct call *call)
 	if (go) {
 		if (found == 0 && (o.given & OPT_KEEPTTL))
 			expire = old.expire_ms;
-		r = put_or_delete(call, call->argv[1], call->argv[2], expire);
+		r = put_or_delete(call, call->argv[1], call->argv[2], expire, o.given & OPT_EXPIRE);
 	}
 	if (r)
 		return r;
@@ -82,7 +93,7 @@ int string_setnx(struct call *call)
 	int r = txn_peek(call->txn, call->client->db, call->argv[1], NULL);
 
 	if (r == STORE_ABSENT) {
-		r = txn_put(call->txn, call->client->db, call->argv[1], call->argv[2], STORE_NO_EXPIRY);
+		r = call_put(call, call->argv[1], call->argv[2], STORE_NO_EXPIRY, "set");
 		if (r == 0)
 			resp_int(&call->out, 1);
 		return r;
@@ -99,7 +110,7 @@ static int set_expiring(struct call *call, char unit)
 
 	if (!expire_parse(call, call->argv[2], unit, false, &expire))
 		return 0;
-	r = put_or_delete(call, call->argv[1], call->argv[3], expire);
+	r = put_or_delete(call, call->argv[1], call->argv[3], expire, true);
 	if (r == 0)
 		resp_ok(&call->out);
 	return r;
@@ -122,7 +133,7 @@ int string_getset(struct call *call)
 
 	if (found && found != STORE_ABSENT)
 		return found;
-	r = txn_put(call->txn, call->client->db, call->argv[1], call->argv[2], STORE_NO_EXPIRY);
+	r = call_put(call, call->argv[1], call->argv[2], STORE_NO_EXPIRY, "set");
 	if (r == 0)
 		reply_value(call, found, &old);
 	return r;
@@ -136,9 +147,18 @@ int string_getdel(struct call *call)
 	if (found && found != STORE_ABSENT)
 		return found;
 	if (found == 0)
-		r = txn_delete(call->txn, call->client->db, call->argv[1]);
+		r = call_delete(call, call->argv[1]);
 	if (r == 0)
 		reply_value(call, found, &old);
+	return r;
+}
+
+static int change_expiry(struct call *call, int64_t expire)
+{
+	int r = txn_touch(call->txn, call->client->db, call->argv[1], expire);
+
+	if (r == 0)
+		call_event(call, EVENT_GENERIC, expire == STORE_NO_EXPIRY ? "persist" : "expire", call->argv[1]);
 	return r;
 }
 
@@ -158,9 +178,9 @@ int string_getex(struct call *call)
 	if (r == 0 && !set_options_expiry(call, &o, &expire))
 		return 0;
 	if (r == 0 && o.given && expire <= store_now(call->env->store))
-		r = txn_delete(call->txn, call->client->db, call->argv[1]);
+		r = call_delete(call, call->argv[1]);
 	else if (r == 0 && o.given && (expire != STORE_NO_EXPIRY || v.expire_ms != STORE_NO_EXPIRY))
-		r = txn_touch(call->txn, call->client->db, call->argv[1], expire);
+		r = change_expiry(call, expire);
 	if (r && r != STORE_ABSENT)
 		return r;
 	reply_value(call, r, &v);
@@ -189,8 +209,7 @@ int string_mget(struct call *call)
 static int put_all(struct call *call)
 {
 	for (size_t i = 1; i < call->argc; i += 2) {
-		int r = txn_put(
-			call->txn, call->client->db, call->argv[i], call->argv[i + 1], STORE_NO_EXPIRY);
+		int r = call_put(call, call->argv[i], call->argv[i + 1], STORE_NO_EXPIRY, "set");
 		if (r)
 			return r;
 	}
@@ -247,7 +266,7 @@ static int delete_if(struct call *call, const struct set_options *o)
 	if (r == 0 && !set_options_allow(o, true, &v))
 		r = STORE_ABSENT;
 	if (r == 0)
-		r = txn_delete(call->txn, call->client->db, call->argv[1]);
+		r = call_delete(call, call->argv[1]);
 	if (r && r != STORE_ABSENT)
 		return r;
 	resp_int(&call->out, r == 0);

@@ -294,23 +294,22 @@ void conn_push(struct conn *c, struct slice bytes)
 {
 	struct server *s = c->server;
 
-	if (c->dead)
+	if (c->dead || c->closing)
 		return;
 	/* Its own reply is being written now; a push goes behind it, not into the middle. */
 	if (c == s->running) {
 		buf_append_slice(&c->pushed, bytes);
 		return;
 	}
-	if (s->running && !c->pushed_to) {
+	if (s->pushing && !c->pushed_to) {
 		c->pushed_to = true;
 		c->push_start = c->out.buf.len;
 		TAILQ_INSERT_TAIL(&s->pushed, c, push_link);
 	}
 	buf_append_slice(&c->out.buf, bytes);
-	if (!s->running) {
-		server_account(s, c);
+	server_account(s, c); /* at once: one message to many who do not read is much memory */
+	if (!s->pushing)
 		conn_settle(c);
-	}
 }
 
 void conn_flush(struct conn *c)

@@ -52,7 +52,7 @@ struct conn {
 	bool heavy;                                 /* its last request was: request.c */
 	bool last_request;                          /* it closes after the one that is complete next */
 	size_t may_read;                            /* bytes, once the server stops */
-	bool pushed_to;                             /* by the command that runs now, from push_start on */
+	bool pushed_to;                             /* on server->pushed, from push_start on */
 	size_t push_start;
 	uint64_t wait_position;
 	uint64_t since_ms, active_ms;               /* monotonic */

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include "base/log.h"
 #include "daemon/notify.h"
+#include "daemon/request.h"
 #include "daemon/server.h"
 
 #define EXPIRE_PAGES 16
@@ -60,9 +61,11 @@ static void on_expire(evutil_socket_t fd, short what, void *arg)
 	struct server *s = arg;
 
 	(void)fd, (void)what;
+	request_begin_pushes(s);
 	/* A sweep that finds much goes on, but never so long that clients notice. */
 	for (int i = 0; i < EXPIRE_ROUNDS && !server_is_behind(s) && store_expire_some(s->store, EXPIRE_PAGES) >= 256; i++)
 		;
+	request_end_pushes(s, store_position(s->store));
 	events_arm_expire(s);
 }
 

@@ -112,6 +112,8 @@ static int parse_number(const struct option_info *info, const char *text, uint64
 	case OPTION_TYPE_USER:
 	case OPTION_TYPE_GROUP:
 		return parse_owner(info->type, text, ret);
+	case OPTION_TYPE_LETTERS:
+		return text[strspn(text, info->choices)] ? -EINVAL : 0;
 	case OPTION_TYPE_STRING:
 	case OPTION_TYPE_PATH:
 		break;
@@ -169,10 +171,10 @@ static void print_bound(struct buf *b, enum option_type type, uint64_t v)
 static void print_allowed(struct buf *b, const struct option_info *info)
 {
 	static const char *const nouns[] = { "a size", "a duration", "an integer", "yes or no", "an octal mode", "one of",
-		"a user", "a group", "a text", "an absolute path" };
+		"a user", "a group", "a text", "letters of", "an absolute path" };
 
 	buf_append_str(b, nouns[info->type]);
-	if (info->type == OPTION_TYPE_ENUM)
+	if (info->type == OPTION_TYPE_ENUM || info->type == OPTION_TYPE_LETTERS)
 		buf_printf(b, " %s", info->choices);
 	if (is_bounded(info->type)) {
 		buf_append_str(b, " from ");

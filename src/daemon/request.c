@@ -93,18 +93,28 @@ static void hold_reply(struct conn *c, size_t start, uint64_t position, unsigned
 	}
 }
 
-/* What the command said to others may be seen no earlier than its own reply. */
-static void finish_pushes(struct conn *c, uint64_t position)
+/* What the command said to its own client goes behind the reply. */
+static void append_pushed(struct conn *c, uint64_t position)
 {
-	struct server *s = c->server;
+	size_t start = c->out.buf.len;
+
+	if (c->pushed.len == 0)
+		return;
+	buf_append_slice(&c->out.buf, buf_slice(&c->pushed));
+	hold_reply(c, start, position, 0);
+	buf_free(&c->pushed);
+}
+
+void request_begin_pushes(struct server *s)
+{
+	s->pushing = true;
+}
+
+void request_end_pushes(struct server *s, uint64_t position)
+{
 	struct conn *to;
 
-	if (c->pushed.len) {
-		size_t start = c->out.buf.len;
-		buf_append_slice(&c->out.buf, buf_slice(&c->pushed));
-		hold_reply(c, start, position, 0);
-		buf_free(&c->pushed);
-	}
+	s->pushing = false;
 	while ((to = TAILQ_FIRST(&s->pushed))) {
 		TAILQ_REMOVE(&s->pushed, to, push_link);
 		to->pushed_to = false;
@@ -154,13 +164,15 @@ static void run_one(struct conn *c, const struct slice *argv, size_t argc)
 	size_t start = c->out.buf.len;
 
 	s->running = c;
+	request_begin_pushes(s);
 	enum cmd_status status = cmd_run(c->client, argv, argc, &c->out.buf, &result);
 	s->running = NULL;
 	uint64_t position = status == CMD_DONE || status == CMD_CLOSE ? result.position : 0;
 	if (status == CMD_PENDING)
 		c->parked = true;
 	hold_reply(c, start, position, result.replies);
-	finish_pushes(c, position);
+	append_pushed(c, position);
+	request_end_pushes(s, position); /* what others were told is seen no earlier than the reply */
 	if (status == CMD_WAIT)
 		begin_wait(c, &result);
 	if (status == CMD_CLOSE || (status == CMD_DONE && c->last_request))

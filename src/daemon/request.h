@@ -16,6 +16,13 @@
  */
 size_t request_run(struct conn *c, const char *data, size_t len);
 
+/*
+ * What is pushed to clients between these two, outside of any request (the events of expired keys), may be seen when
+ * position is.
+ */
+void request_begin_pushes(struct server *s);
+void request_end_pushes(struct server *s, uint64_t position);
+
 /* Ends the wait of a waiting connection; `reached` says whether its position is durable. */
 void request_wait_done(struct conn *c, bool reached);
 

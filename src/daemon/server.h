@@ -37,7 +37,8 @@ struct server {
 	bool accepting;
 
 	struct conn_list conns, ready, stalled, dirty, held, waiting, dead;
-	struct conn_list pushed; /* those the running command has pushed to */
+	struct conn_list pushed; /* those who were pushed to while `pushing` */
+	bool pushing;            /* pushes are collected, to be held together */
 	struct conn *running;    /* whose command runs */
 	size_t nconns;
 	uint64_t next_id;

@@ -103,6 +103,11 @@ static void on_fetched(void *arg, void *token)
 	conn_fetched(token);
 }
 
+static void on_expired(void *arg, unsigned db, struct slice key)
+{
+	cmd_expired(((struct server *)arg)->env, db, key);
+}
+
 static int exit_code_of(int error)
 {
 	switch (error) {
@@ -164,6 +169,7 @@ static int open_store(struct server *s)
 		.event = on_store_event,
 		.progress = on_store_progress,
 		.fetched = on_fetched,
+		.expired = on_expired,
 		.arg = s,
 	};
 	struct error e = { 0 };
@@ -242,9 +248,9 @@ int server_open(struct server *s, struct options *options, const struct options_
 	int r = open_store(s);
 	if (r)
 		return r;
-	settings_apply(s);
 	host_init(s);
 	s->env = cmd_env_new(s->store, &s->host);
+	settings_apply(s);
 	s->scratch = malloc(SERVER_SCRATCH);
 	s->base = new_base();
 	if (!s->env || !s->scratch || !s->base) {

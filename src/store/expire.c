@@ -27,6 +27,30 @@ static void collect(void *arg, struct slice key, struct keydir_entry entry)
 		f->end[f->count++] = f->keys.len;
 }
 
+/* The database a namespace is shown as now; a dropped one is none. */
+static bool find_database(const struct store *s, unsigned ns, unsigned *ret)
+{
+	for (unsigned db = 0; db < s->databases; db++)
+		if (s->ns_of[db] == ns) {
+			*ret = db;
+			return true;
+		}
+	return false;
+}
+
+static void tell_expired(struct store *s, unsigned ns, const struct found *f)
+{
+	size_t start = 0;
+	unsigned db;
+
+	if (!s->options.expired || !find_database(s, ns, &db))
+		return;
+	for (size_t i = 0; i < f->count; i++) {
+		s->options.expired(s->options.arg, db, slice(f->keys.ptr + start, f->end[i] - start));
+		start = f->end[i];
+	}
+}
+
 static unsigned remove_found(struct store *s, unsigned ns, const struct found *f)
 {
 	struct txn *t = txn_begin(s, NULL);
@@ -40,7 +64,10 @@ static unsigned remove_found(struct store *s, unsigned ns, const struct found *f
 		}
 		start = f->end[i];
 	}
-	return f->count && txn_commit(t, &position) == 0 ? (unsigned)f->count : 0;
+	if (f->count == 0 || txn_commit(t, &position))
+		return 0;
+	tell_expired(s, ns, f);
+	return (unsigned)f->count;
 }
 
 unsigned store_expire_some(struct store *s, unsigned pages)

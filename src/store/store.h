@@ -84,7 +84,9 @@ struct store_options {
 	void (*progress)(void *arg, uint64_t done, uint64_t total);
 	/* A fetch begun for this token is complete (called inside store_poll). May be NULL with STORE_BLOCKING. */
 	void (*fetched)(void *arg, void *token);
-	void *arg; /* for the three calls above */
+	/* A key was removed because its time had come (called inside store_expire_some). May be NULL. */
+	void (*expired)(void *arg, unsigned db, struct slice key);
+	void *arg; /* for the calls above */
 };
 
 struct store;

@@ -272,4 +272,31 @@ def test_resp3():
     differ(3, 300 if LONG else 25, 300)
 
 
-run(test_resp2, test_resp3)
+EVENTS = """SET a 1; SET a 2 EX 100; SET a 2 KEEPTTL; SET a 1 XX GET; SET nx 1 XX GET; SETNX a 1; SETNX b 1; SETEX c 10 x
+PSETEX c 1000000 x; GETSET a 3; GETSET d 4; GETDEL d; GETDEL d; GETEX a EX 10; GETEX a PERSIST; GETEX a PERSIST; GETEX a EXAT 1
+GETEX a; GET a; MGET a b c2; MSET a 1 e 2; MSETNX a 1 e 2; MSETNX f 1 g 2; APPEND a x; APPEND h x; SETRANGE a 1 zz
+SETRANGE i 1 zz; INCR n; DECR n; INCRBY n 5; DECRBY n 5; INCRBYFLOAT n 1.5; INCRBYFLOAT n2 1.5; DEL a b zzz; UNLINK c
+EXISTS a; TYPE a; TTL a; STRLEN a; TOUCH a; RENAME h h2; RENAME h2 f; RENAMENX f g; COPY g g2; COPY g g2; COPY g g2 REPLACE
+COPY g g3 DB 1; MOVE g 2; EXPIRE g2 100; EXPIRE g2 100 NX; EXPIRE g2 -1; EXPIRE zz 1; PERSIST e; EXPIRE e 100; PERSIST e
+GETRANGE zzz 0 1; RENAME zzz yyy; MOVE zzz 1; FLUSHDB; SWAPDB 0 1"""
+
+
+def test_events():
+    """The same keyspace events for the same requests."""
+    heard = []
+    for server in (Kvd().start(), Redis().start()):
+        a, c = server.client(), server.client()
+        a.must("FLUSHALL")
+        a.must("CONFIG", "SET", "notify-keyspace-events", "KEAnm")
+        c.must("PSUBSCRIBE", "*")
+        told = []
+        for line in EVENTS.replace("\n", "; ").split("; "):
+            a(*line.split())
+            a.must("PUBLISH", "end", "")
+            while (message := c.read())[2] != b"end":
+                told.append((line, message[2].decode(), message[3].decode()))
+        heard.append(told)
+    is_(heard[0], heard[1], f"the same {len(heard[1])} keyspace events")
+
+
+run(test_resp2, test_resp3, test_events)

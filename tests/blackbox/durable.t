@@ -141,6 +141,37 @@ def test_nobody_sees_unsynced():
         a.read()
 
 
+def test_nobody_hears_of_unsynced():
+    """Messages of a transaction and keyspace events wait as replies do, and go with a write that is refused."""
+    kvd = Kvd(notify_keyspace_events="E$").start()
+    writer, listener = kvd.client(), kvd.client()
+    writer.must("SET", "warm", "up")
+    listener.post("SUBSCRIBE", "news", "__keyevent@0__:set")
+    listener.read(), listener.read()
+    with Faults(kvd, SYNC, "delay_enter=200000"):
+        began = time.monotonic()
+        writer.post("SET", "k", "1")
+        heard = listener.read()
+        ok(heard[2] == b"k" and time.monotonic() - began >= 0.19, "an event comes when its write is on disk", repr(heard))
+        writer.read()
+        began = time.monotonic()
+        writer.send(request("MULTI") + request("PUBLISH", "news", "x") + request("SET", "k", "2") + request("EXEC"))
+        heard = [listener.read()[2], listener.read()[2]]
+        ok(heard == [b"x", b"k"] and time.monotonic() - began >= 0.19, "so does the message of a transaction", repr(heard))
+        [writer.read() for _ in range(4)]
+        began = time.monotonic()
+        writer.send(request("SET", "k", "3") + request("PUBLISH", "news", "y"))
+        heard = [listener.read()[2], listener.read()[2]]
+        ok(heard == [b"k", b"y"] and time.monotonic() - began >= 0.19, "and one sent behind a write", repr(heard))
+        writer.read(), writer.read()
+    with Faults(kvd, SYNC, "error=EIO"):
+        writer.send(request("SET", "k", "4") + request("PUBLISH", "news", "z"))
+        replies = [writer.read(), writer.read()]
+        ok(all(isinstance(r, Error) and r.kind == "MISCONF" for r in replies), "what the disk refused is refused", repr(replies))
+    kvd.client().must("PUBLISH", "news", "end")
+    is_(listener.read(), [b"message", b"news", b"end"], "and nobody has heard of it")
+
+
 def test_reads_beside_slow_syncs():
     kvd = Kvd().start()
     c = kvd.client()
@@ -382,7 +413,8 @@ def test_full_disk():
     is_(there, acknowledged - 1, "a full disk: every acknowledged value is there")
 
 
-run(test_reply_after_sync, test_group_commit, test_nobody_sees_unsynced, test_reads_beside_slow_syncs,
+run(test_reply_after_sync, test_group_commit, test_nobody_sees_unsynced, test_nobody_hears_of_unsynced,
+    test_reads_beside_slow_syncs,
     test_reads_beside_a_backlog,
     test_other_modes_do_not_wait, test_sync_eio, test_sync_fails_once, test_write_enospc,
     test_short_and_failing_writes,

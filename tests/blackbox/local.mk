@@ -13,6 +13,7 @@ blackbox_tests = \
 	tests/blackbox/clients.t \
 	tests/blackbox/compat.t \
 	tests/blackbox/ordering.t \
+	tests/blackbox/pubsub.t \
 	tests/blackbox/expire.t \
 	tests/blackbox/transactions.t \
 	tests/blackbox/apt_index.t

@@ -21,7 +21,7 @@ static struct {
 	const char *password;
 	char appendonly[16];
 	unsigned shutdowns, kills, fetched;
-	struct buf out;
+	struct buf out, pushed[MAX_CLIENTS];
 	struct cmd_result result;
 	enum cmd_status status;
 } fx;
@@ -103,6 +103,14 @@ static inline bool host_auth(void *arg, struct slice user, struct slice password
 	       (slice_eq(user, SLICE("default")) && slice_eq(password, slice_str(fx.password)));
 }
 
+static inline void host_push(void *arg, struct cmd_client *to, struct slice bytes)
+{
+	(void)arg;
+	for (int i = 0; i < MAX_CLIENTS; i++)
+		if (fx.client[i] == to)
+			buf_append_slice(&fx.pushed[i], bytes);
+}
+
 static inline void note_fetched(void *arg, void *token)
 {
 	(void)arg;
@@ -121,6 +129,7 @@ static inline void fixture_open(void)
 		.config_get = host_config_get,
 		.config_set = host_config_set,
 		.auth = host_auth,
+		.push = host_push,
 	};
 	fx.store = model_open(0, note_fetched, NULL);
 	fx.env = cmd_env_new(fx.store, &host);
@@ -135,6 +144,8 @@ static inline void fixture_close(void)
 	fx.env = cmd_env_free(fx.env);
 	store_close(fx.store);
 	buf_free(&fx.out);
+	for (int i = 0; i < MAX_CLIENTS; i++)
+		buf_free(&fx.pushed[i]);
 	fx.password = NULL;
 }
 
@@ -219,6 +230,17 @@ static inline bool line_is(int i, const char *line, const char *expected)
 		if (*p == '#') /* TAP would read a directive */
 			*p = '.';
 	return reply_is(expected, name);
+}
+
+/* What was pushed to client i since the last look. */
+static inline bool pushed_is(int i, const char *expected, const char *name)
+{
+	char *text = malloc(2 * strlen(expected) + 1);
+	bool good = is_mem(fx.pushed[i].ptr, fx.pushed[i].len, text, expand(expected, text), name);
+
+	free(text);
+	buf_reset(&fx.pushed[i], 0);
+	return good;
 }
 
 static inline bool reply_has(const char *part, const char *name)

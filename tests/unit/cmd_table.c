@@ -541,6 +541,64 @@ static const struct row transactions[] = {
 	{ "WAITAOF 0 0 0", NULL },
 };
 
+static const struct row pubsub[] = {
+	{ "SUBSCRIBE", ARGS("subscribe") },
+	{ "PSUBSCRIBE", ARGS("psubscribe") },
+	{ "PUBLISH a", ARGS("publish") },
+	{ "PUBLISH a x", ":0\n" },
+	{ "PUBSUB", ARGS("pubsub") },
+	{ "PUBSUB NOPE", "-ERR unknown subcommand 'NOPE'. Try PUBSUB HELP.\n" },
+	{ "PUBSUB CHANNELS", "*0\n" },
+	{ "PUBSUB CHANNELS a b", "-ERR unknown subcommand or wrong number of arguments for 'CHANNELS'. Try PUBSUB HELP.\n" },
+	{ "PUBSUB NUMSUB", "*0\n" },
+	{ "PUBSUB NUMSUB a b", "*4\n$1\na\n:0\n$1\nb\n:0\n" },
+	{ "PUBSUB NUMPAT", ":0\n" },
+	{ "PUBSUB NUMPAT x", ARGS("pubsub|numpat") },
+	{ "UNSUBSCRIBE", "*3\n$11\nunsubscribe\n$-1\n:0\n" },
+	{ "PUNSUBSCRIBE", "*3\n$12\npunsubscribe\n$-1\n:0\n" },
+	{ "UNSUBSCRIBE a b", "*3\n$11\nunsubscribe\n$1\na\n:0\n*3\n$11\nunsubscribe\n$1\nb\n:0\n" },
+	{ "SUBSCRIBE a", "*3\n$9\nsubscribe\n$1\na\n:1\n" },
+	{ "SUBSCRIBE a b a", "*3\n$9\nsubscribe\n$1\na\n:1\n*3\n$9\nsubscribe\n$1\nb\n:2\n*3\n$9\nsubscribe\n$1\na\n:2\n" },
+	{ "PSUBSCRIBE a*", "*3\n$10\npsubscribe\n$2\na*\n:3\n" },
+	{ "GET a", "-ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context\n" },
+	{ "PUBSUB NUMPAT", "-ERR Can't execute 'pubsub|numpat': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context\n" },
+	{ "HELLO 3", "-ERR Can't execute 'hello': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context\n" },
+	{ "MULTI", "-ERR Can't execute 'multi': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context\n" },
+	{ "GET", ARGS("get") },
+	{ "NOPE", "-ERR unknown command 'NOPE', with args beginning with: \n" },
+	{ "PING", "*2\n$4\npong\n$0\n\n" },
+	{ "PING x", "*2\n$4\npong\n$1\nx\n" },
+	{ "UNSUBSCRIBE b", "*3\n$11\nunsubscribe\n$1\nb\n:2\n" },
+	{ "UNSUBSCRIBE", "*3\n$11\nunsubscribe\n$1\na\n:1\n" },
+	{ "UNSUBSCRIBE", "*3\n$11\nunsubscribe\n$-1\n:1\n" },
+	{ "PUNSUBSCRIBE", "*3\n$12\npunsubscribe\n$2\na*\n:0\n" },
+	{ "PING", "+PONG\n" },
+	{ "SUBSCRIBE a", NULL },
+	{ "RESET", "+RESET\n" },
+	{ "GET a", "$-1\n" },
+	{ "MULTI", "+OK\n" },
+	{ "SUBSCRIBE a b", "+QUEUED\n" },
+	{ "PUBLISH c x", "+QUEUED\n" },
+	{ "EXEC", "*2\n*3\n$9\nsubscribe\n$1\na\n:1\n*3\n$9\nsubscribe\n$1\nb\n:2\n:0\n" },
+	{ "RESET", "+RESET\n" },
+	{ "HELLO 3", NULL },
+	{ "SUBSCRIBE a", ">3\n$9\nsubscribe\n$1\na\n:1\n" },
+	{ "GET a", "_\n" },
+	{ "PING", "+PONG\n" },
+	{ "PUBSUB CHANNELS", "*1\n$1\na\n" },
+	{ "PUBSUB CHANNELS b*", "*0\n" },
+	{ "PUBSUB NUMSUB b a", "*4\n$1\nb\n:0\n$1\na\n:1\n" },
+	{ "PSUBSCRIBE a* b*", ">3\n$10\npsubscribe\n$2\na*\n:2\n>3\n$10\npsubscribe\n$2\nb*\n:3\n" },
+	{ "PUBSUB NUMPAT", ":2\n" },
+	{ "CLIENT LIST TYPE normal", "=4\ntxt:\n" },
+	{ "UNSUBSCRIBE a", ">3\n$11\nunsubscribe\n$1\na\n:2\n" },
+	{ "PUNSUBSCRIBE a* b*", ">3\n$12\npunsubscribe\n$2\na*\n:1\n>3\n$12\npunsubscribe\n$2\nb*\n:0\n" },
+	{ "UNSUBSCRIBE", ">3\n$11\nunsubscribe\n_\n:0\n" },
+	{ "CLIENT REPLY OFF", "" },
+	{ "SUBSCRIBE a", ">3\n$9\nsubscribe\n$1\na\n:1\n" },
+	{ "CLIENT REPLY ON", "+OK\n" },
+};
+
 static const struct row connection[] = {
 	{ "PING", "+PONG\n" },
 	{ "PING hi", "$2\nhi\n" },
@@ -648,7 +706,7 @@ static const struct {
 	size_t n;
 } tables[] = {
 #define TABLE(name) { #name, name, sizeof(name) / sizeof(name[0]) }
-	TABLE(strings), TABLE(many), TABLE(counters), TABLE(keys), TABLE(expiries), TABLE(scans), TABLE(transactions), TABLE(connection),
+	TABLE(strings), TABLE(many), TABLE(counters), TABLE(keys), TABLE(expiries), TABLE(scans), TABLE(transactions), TABLE(pubsub), TABLE(connection),
 };
 
 static void run_tables(void)
