@@ -182,23 +182,43 @@ static enum kvctl_exit refuse_lost(struct kvctl *k)
 	return KVCTL_NO_CONNECTION;
 }
 
+/* Requests with few words, of which there may be millions, are made without allocating. */
+#define FEW_WORDS 8
+
 enum kvctl_exit connect_send(struct kvctl *k, const struct slice *argv, size_t argc)
 {
+	const char *few_texts[FEW_WORDS], **text = few_texts;
+	size_t few_lengths[FEW_WORDS], *len = few_lengths;
 	enum kvctl_exit code = connect_open(k);
 
 	if (code)
 		return code;
-	const char **text = calloc(argc, sizeof(*text));
-	size_t *len = calloc(argc, sizeof(*len));
+	if (argc > FEW_WORDS) {
+		text = calloc(argc, sizeof(*text));
+		len = calloc(argc, sizeof(*len));
+	}
 	for (size_t i = 0; text && len && i < argc; i++) {
 		text[i] = argv[i].ptr ? argv[i].ptr : "";
 		len[i] = argv[i].len;
 	}
 	if (!text || !len || redisAppendCommandArgv(k->redis, (int)argc, text, len) != REDIS_OK)
 		code = refuse(k, KVCTL_REFUSED, "out of memory");
-	free(text);
-	free(len);
+	if (argc > FEW_WORDS) {
+		free(text);
+		free(len);
+	}
 	return code;
+}
+
+enum kvctl_exit connect_flush(struct kvctl *k)
+{
+	int done = 0;
+
+	errno = 0;
+	while (!done)
+		if (redisBufferWrite(k->redis, &done) != REDIS_OK)
+			return refuse_lost(k);
+	return KVCTL_DONE;
 }
 
 enum kvctl_exit connect_reply(struct kvctl *k, redisReply **ret)

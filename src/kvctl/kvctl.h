@@ -21,17 +21,21 @@ enum kvctl_exit {
 	KVCTL_NO_CONNECTION = 3,
 };
 
+struct progress;
+
 struct kvctl {
 	char socket[PATHS_MAX];
 	int64_t database;
 	uint64_t timeout_ms; /* 0: wait */
 	bool json, quiet;
-	bool terminal;       /* standard output is one */
-	bool shell;          /* standard input gives the verbs, so it cannot give values */
-	bool leave;          /* quit was said */
-	unsigned long line;  /* of a script on standard input, for messages; 0: none */
-	int output_error;    /* errno of the first failed write to standard output */
-	redisContext *redis; /* NULL: not connected */
+	bool terminal;             /* standard output is one */
+	bool colour;               /* and it shows colours, which nobody has forbidden with NO_COLOR */
+	bool shell;                /* standard input gives the verbs, so it cannot give values */
+	bool leave;                /* quit was said */
+	unsigned long line;        /* of a script on standard input, for messages; 0: none */
+	int output_error;          /* errno of the first failed write to standard output */
+	redisContext *redis;       /* NULL: not connected */
+	struct progress *progress; /* drawn on standard error, NULL: nothing; see progress.h */
 };
 
 /* The program: everything main does. */
@@ -47,6 +51,8 @@ void connect_close(struct kvctl *k);
  * replies. */
 enum kvctl_exit connect_send(struct kvctl *k, const struct slice *argv, size_t argc);
 enum kvctl_exit connect_reply(struct kvctl *k, redisReply **ret);
+/* Puts what was queued on its way, so that the daemon works while we do. */
+enum kvctl_exit connect_flush(struct kvctl *k);
 
 /* One request and its reply, to be freed with freeReplyObject. An error reply is printed and gives
  * KVCTL_REFUSED. */

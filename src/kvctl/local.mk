@@ -7,7 +7,9 @@ libkvctl_la_SOURCES = \
 	src/kvctl/import.c \
 	src/kvctl/kvctl.h \
 	src/kvctl/list.c src/kvctl/list.h \
+	src/kvctl/numbers.c src/kvctl/numbers.h \
 	src/kvctl/output.c src/kvctl/output.h \
+	src/kvctl/progress.c src/kvctl/progress.h \
 	src/kvctl/record.c src/kvctl/record.h \
 	src/kvctl/reply.c \
 	src/kvctl/run.c \

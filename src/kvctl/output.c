@@ -3,20 +3,35 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include "kvctl/progress.h"
+
+static const char *const styles[] = {
+	[STYLE_PLAIN] = "\033[0m",
+	[STYLE_BOLD] = "\033[1m",
+	[STYLE_DIM] = "\033[2m",
+	[STYLE_GOOD] = "\033[32m",
+	[STYLE_BAD] = "\033[31m",
+};
 
 __attribute__((format(printf, 2, 0))) static void print_complaint(
 	const struct kvctl *k, const char *format, va_list ap)
 {
 	struct buf text = { 0 }, line = { 0 };
 
+	bool colour = output_can_colour(STDERR_FILENO);
+
 	buf_vprintf(&text, format, ap);
-	buf_append_str(&line, "kvctl: ");
+	buf_printf(&line, "%skvctl:%s ", colour ? styles[STYLE_BOLD] : "", colour ? styles[STYLE_PLAIN] : "");
 	if (k->line)
 		buf_printf(&line, "line %lu: ", k->line);
 	escape(&line, buf_slice(&text), "");
 	buf_append_char(&line, '\n');
 	/* What was printed before must not appear after the complaint about it. */
 	fflush(stdout);
+	progress_hide(k->progress);
 	if (!line.failed && !text.failed)
 		fwrite(line.ptr, 1, line.len, stderr);
 	else
@@ -112,6 +127,40 @@ void output_confirm(struct kvctl *k)
 void output_flush(struct kvctl *k)
 {
 	note_error(k, fflush(stdout) != 0);
+}
+
+void output_style(struct kvctl *k, enum style style)
+{
+	if (k->colour)
+		output_bytes(k, slice_str(styles[style]));
+}
+
+bool output_can_draw(int fd)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(fd) && term && *term && strcmp(term, "dumb") != 0;
+}
+
+bool output_can_colour(int fd)
+{
+	const char *no = getenv("NO_COLOR");
+
+	return !(no && *no) && output_can_draw(fd);
+}
+
+size_t output_width(int fd)
+{
+	struct winsize size;
+
+	return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
+}
+
+size_t output_height(int fd)
+{
+	struct winsize size;
+
+	return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_row ? size.ws_row : 24;
 }
 
 int json_put_bytes(json_t *object, const char *name, struct slice bytes)

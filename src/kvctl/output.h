@@ -29,6 +29,20 @@ void output_json(struct kvctl *k, json_t *value);
 void output_confirm(struct kvctl *k);
 void output_flush(struct kvctl *k);
 
+/* ---- terminals ---- */
+
+enum style { STYLE_PLAIN, STYLE_BOLD, STYLE_DIM, STYLE_GOOD, STYLE_BAD };
+
+/* What follows on standard output looks so; nothing happens where colours are not wanted (kvctl.h). */
+void output_style(struct kvctl *k, enum style style);
+/* Whether a stream is a terminal that obeys escape sequences: TERM is set and not "dumb". */
+bool output_can_draw(int fd);
+/* The same, and NO_COLOR is not set. */
+bool output_can_colour(int fd);
+/* Columns and lines of a terminal; 80 and 24 when it does not say. */
+size_t output_width(int fd);
+size_t output_height(int fd);
+
 /* ---- text ---- */
 
 /*

@@ -50,6 +50,7 @@ int kvctl_main(int argc, char **argv)
 
 	hold_streams();
 	setlocale(LC_CTYPE, "");
+	k.colour = output_can_colour(STDOUT_FILENO);
 	signal(SIGPIPE, SIG_IGN);
 	if (!words)
 		return refuse(&k, KVCTL_REFUSED, "out of memory");
