@@ -1,90 +1,77 @@
 /* SPDX-License-Identifier: MIT
  *
- * import: lines to SET requests, many under way at once.
+ * import: the verb, and records that are lines of text. Records are numbered by the line they begin in.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include "base/num.h"
+#include "kvctl/csv.h"
+#include "kvctl/format.h"
+#include "kvctl/import.h"
 #include "kvctl/output.h"
 #include "kvctl/record.h"
-#include "kvctl/verb.h"
 
-#define IMPORT_REQUESTS 1000   /* under way at most */
-#define IMPORT_BYTES (4 << 20) /* of keys and values, about */
+#define CSV_RECORD_MAX (1 << 30) /* a quote that is never closed must not take all memory */
 
-struct import_job {
+struct reader {
 	FILE *file;
-	char name[PATHS_MAX];
-	bool skip_bad, if_absent;
-	unsigned long line;                       /* last one read */
-	unsigned long under_way[IMPORT_REQUESTS]; /* their lines */
-	size_t n, bytes;
-	uint64_t stored, kept, bad;
-	struct record record;
+	enum format format;
+	char *line;
+	size_t cap;
+	struct buf record; /* one that has several lines */
+	uint64_t lines;    /* read so far */
+	uint64_t number;   /* line in which the record began */
+	uint64_t bytes;    /* read so far */
 };
 
-static enum kvctl_exit count_bad(struct kvctl *k, struct import_job *im, unsigned long line, struct slice why)
+/* The next line, or 0 at the end, or a negative errno. */
+static ssize_t read_line(struct reader *r)
 {
-	im->bad++;
-	complain(k, "%s, line %lu: %.*s", im->name, line, (int)why.len, why.ptr);
-	return im->skip_bad ? KVCTL_DONE : KVCTL_REFUSED;
+	errno = 0;
+	ssize_t n = getline(&r->line, &r->cap, r->file);
+
+	if (n < 0)
+		return errno ? -errno : ferror(r->file) ? -EIO : 0;
+	r->lines++;
+	r->bytes += (uint64_t)n;
+	return n;
 }
 
-static enum kvctl_exit take_reply(struct kvctl *k, struct import_job *im, unsigned long line)
+static int read_more_lines(struct reader *r, struct csv_state *state)
 {
-	redisReply *r;
-	enum kvctl_exit code = connect_reply(k, &r);
+	ssize_t n;
 
-	if (code)
-		return code;
-	if (r->type == REDIS_REPLY_STATUS && slice_eq(reply_slice(r), SLICE("OK")))
-		im->stored++;
-	else if (r->type == REDIS_REPLY_NIL)
-		im->kept++;
-	else
-		code = count_bad(k, im, line,
-			r->type == REDIS_REPLY_ERROR ? reply_slice(r)
-						     : SLICE("unexpected reply from the daemon"));
-	freeReplyObject(r);
+	do {
+		if (r->record.len > CSV_RECORD_MAX)
+			return -EFBIG;
+		n = read_line(r);
+		if (n > 0)
+			buf_append(&r->record, r->line, (size_t)n);
+	} while (n > 0 && csv_goes_on(state, slice(r->line, (size_t)n)));
+	return n < 0 ? (int)n : r->record.failed ? -ENOMEM : 1;
+}
+
+/* 1: there is one, whose bytes may be written to; 0: the end; or a negative errno. */
+static int read_record(struct reader *r, char **ret, size_t *ret_len)
+{
+	struct csv_state state = { 0 };
+	ssize_t n = read_line(r);
+
+	if (n <= 0)
+		return (int)n;
+	r->number = r->lines;
+	*ret = r->line;
+	*ret_len = (size_t)n;
+	if (r->format != FORMAT_CSV || !csv_goes_on(&state, slice(r->line, (size_t)n)))
+		return 1;
+	buf_reset(&r->record, SIZE_MAX);
+	buf_append(&r->record, r->line, (size_t)n);
+	int code = read_more_lines(r, &state);
+	*ret = r->record.ptr;
+	*ret_len = r->record.len;
 	return code;
-}
-
-/* Takes every reply due, also after a bad one: what was sent has happened and is to be counted. */
-static enum kvctl_exit take_replies(struct kvctl *k, struct import_job *im)
-{
-	enum kvctl_exit worst = KVCTL_DONE;
-
-	for (size_t i = 0; i < im->n && worst != KVCTL_NO_CONNECTION; i++) {
-		enum kvctl_exit code = take_reply(k, im, im->under_way[i]);
-		if (code > worst)
-			worst = code;
-	}
-	im->n = 0;
-	im->bytes = 0;
-	return worst;
-}
-
-static enum kvctl_exit send_record(struct kvctl *k, struct import_job *im)
-{
-	const struct record *rec = &im->record;
-	char digits[NUM_I64_CHARS];
-	struct slice argv[6] = { SLICE("SET"), buf_slice(&rec->key), buf_slice(&rec->value) };
-	size_t n = 3;
-
-	if (rec->ttl_ms >= 0) {
-		argv[n++] = SLICE("PX");
-		argv[n++] = slice(digits, num_format_i64(digits, rec->ttl_ms));
-	}
-	if (im->if_absent)
-		argv[n++] = SLICE("NX");
-	enum kvctl_exit code = connect_send(k, argv, n);
-	if (code)
-		return code;
-	im->under_way[im->n++] = im->line;
-	im->bytes += rec->key.len + rec->value.len;
-	return im->n == IMPORT_REQUESTS || im->bytes >= IMPORT_BYTES ? take_replies(k, im) : KVCTL_DONE;
 }
 
 static bool is_empty(struct slice line)
@@ -95,98 +82,163 @@ static bool is_empty(struct slice line)
 	return true;
 }
 
-static enum kvctl_exit import_line(struct kvctl *k, struct import_job *im, struct slice line)
+static enum kvctl_exit put_csv(struct loader *l, uint64_t number, char *text, size_t len, struct buf *why)
 {
+	struct slice field[3];
+	int64_t ttl = -1;
+	int n = csv_split(text, len, field, 3, why);
+
+	if (n < 0)
+		return loader_bad(l, number, buf_slice(why));
+	if (n < 2 || n > 3) {
+		buf_printf(why, "%d field%s; there should be a key, a value and perhaps a ttl_ms", n,
+			n == 1 ? "" : "s");
+		return loader_bad(l, number, buf_slice(why));
+	}
+	if (n == 3 && field[2].len && (num_parse_i64(field[2], &ttl) || ttl <= 0))
+		return loader_bad(l, number, SLICE("the third field, ttl_ms, is not a positive integer"));
+	return loader_put(l, number, field[0], field[1], ttl);
+}
+
+static enum kvctl_exit put_json(
+	struct loader *l, uint64_t number, struct slice line, struct record *record, struct buf *why)
+{
+	int r = record_parse(line, record, why);
+
+	if (r == -EINVAL)
+		return loader_bad(l, number, buf_slice(why));
+	if (r)
+		return refuse(l->k, KVCTL_REFUSED, "out of memory");
+	return loader_put(l, number, buf_slice(&record->key), buf_slice(&record->value), record->ttl_ms);
+}
+
+/* Lines before `start` are passed over. */
+static enum kvctl_exit import_lines(struct loader *l, struct reader *r, uint64_t start)
+{
+	struct record record = { 0 };
 	struct buf why = { 0 };
 	enum kvctl_exit code = KVCTL_DONE;
+	char *text = NULL;
+	size_t len = 0;
+	int got = 0;
 
-	if (is_empty(line))
-		return KVCTL_DONE;
-	int r = record_parse(line, &im->record, &why);
-	if (r == -EINVAL)
-		code = count_bad(k, im, im->line, buf_slice(&why));
-	else if (r)
-		code = refuse(k, KVCTL_REFUSED, "out of memory");
-	else
-		code = send_record(k, im);
+	while (!code && (got = read_record(r, &text, &len)) > 0) {
+		l->view.done = r->bytes;
+		if (r->number < start || is_empty(slice(text, len)))
+			continue;
+		if (r->format == FORMAT_CSV)
+			code = put_csv(l, r->number, text, len, &why);
+		else
+			code = put_json(l, r->number, slice(text, len), &record, &why);
+		buf_reset(&why, SIZE_MAX);
+	}
+	if (got == -EFBIG)
+		code = refuse(l->k, KVCTL_REFUSED,
+			"%s, line %llu: a record of more than 1 GiB; is a quote not closed?", l->source,
+			(unsigned long long)r->number);
+	else if (got < 0)
+		code = refuse(l->k, KVCTL_REFUSED, "cannot read %s: %s", l->source, strerror(-got));
+	record_free(&record);
 	buf_free(&why);
 	return code;
 }
 
-static enum kvctl_exit import_all(struct kvctl *k, struct import_job *im)
-{
-	char *line = NULL;
-	size_t cap = 0;
-	ssize_t len;
-	enum kvctl_exit code = KVCTL_DONE, last;
-
-	errno = 0;
-	while (!code && (len = getline(&line, &cap, im->file)) >= 0) {
-		im->line++;
-		code = import_line(k, im, slice(line, (size_t)len));
-		errno = 0;
-	}
-	if (!code && (ferror(im->file) || errno == ENOMEM))
-		code = refuse(k, KVCTL_REFUSED, "cannot read %s: %s", im->name, strerror(errno));
-	free(line);
-	last = code == KVCTL_NO_CONNECTION ? KVCTL_DONE : take_replies(k, im);
-	return last > code ? last : code;
-}
-
-static enum kvctl_exit open_input(struct kvctl *k, struct slice name, struct import_job *im)
+static enum kvctl_exit open_input(struct kvctl *k, struct slice name, char *ret_name, FILE **ret)
 {
 	if (name.len == 0 || slice_eq(name, SLICE("-"))) {
 		if (k->shell)
 			return refuse(k, KVCTL_USAGE, "in the shell import needs a FILE");
-		strcpy(im->name, "standard input");
-		im->file = stdin;
+		strcpy(ret_name, "standard input");
+		*ret = stdin;
 		return KVCTL_DONE;
 	}
-	if (name.len >= sizeof(im->name) || memchr(name.ptr, 0, name.len))
+	if (name.len >= PATHS_MAX || memchr(name.ptr, 0, name.len))
 		return refuse(k, KVCTL_USAGE, "\"%.*s\" is no name of a file", (int)name.len, name.ptr);
-	memcpy(im->name, name.ptr, name.len);
-	im->file = fopen(im->name, "re");
-	if (!im->file)
-		return refuse(k, KVCTL_REFUSED, "cannot read %s: %s", im->name, strerror(errno));
+	memcpy(ret_name, name.ptr, name.len);
+	ret_name[name.len] = 0;
+	*ret = fopen(ret_name, "re");
+	if (!*ret)
+		return refuse(k, KVCTL_REFUSED, "cannot read %s: %s", ret_name, strerror(errno));
 	return KVCTL_DONE;
 }
 
-static void summarize(struct kvctl *k, const struct import_job *im)
-{
-	struct buf text = { 0 };
+struct source {
+	FILE *file;
+	char name[PATHS_MAX];
+	enum format format;
+	bool header; /* the first line of CSV is one */
+	uint64_t start;
+};
 
-	buf_printf(&text, "imported %" PRIu64 " key%s", im->stored, im->stored == 1 ? "" : "s");
-	if (im->kept)
-		buf_printf(&text, ", left %" PRIu64 " as found", im->kept);
-	if (im->bad)
-		buf_printf(&text, ", %s %" PRIu64 " bad line%s", im->skip_bad ? "skipped" : "stopped at",
-			im->bad, im->bad == 1 ? "" : "s");
-	complain(k, "%.*s", (int)text.len, text.ptr);
-	buf_free(&text);
+static enum kvctl_exit take_options(struct kvctl *k, const struct args *a, struct source *s)
+{
+	struct slice text;
+	enum kvctl_exit code = format_choose(k, a, &s->format);
+
+	s->header = args_option(a, "header", NULL);
+	s->start = 1;
+	if (!code && args_option(a, "start", &text) && (num_parse_u64(text, &s->start) || s->start == 0))
+		code = refuse(k, KVCTL_USAGE, "\"%.*s\" is no number of a line; the first is 1",
+			(int)text.len, text.ptr);
+	if (!code && s->header && s->format != FORMAT_CSV)
+		code = refuse(k, KVCTL_USAGE, "--header is for CSV");
+	if (!code && s->format == FORMAT_RESP && args_option(a, "if-absent", NULL))
+		code = refuse(k, KVCTL_USAGE,
+			"--if-absent does not change requests of the protocol, which say NX themselves");
+	if (s->header && s->start == 1)
+		s->start = 2;
+	return code;
+}
+
+/* How much there is to read, for the bar; 0 when nobody knows. */
+static uint64_t find_size(FILE *file)
+{
+	struct stat st;
+
+	return fstat(fileno(file), &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+}
+
+static enum kvctl_exit import_source(struct kvctl *k, const struct args *a, const struct source *s)
+{
+	bool requests = s->format == FORMAT_RESP;
+	struct loader *l =
+		loader_new(k, s->name, requests ? "request" : "line", requests ? "request" : "key");
+	struct reader r = { .file = s->file, .format = s->format };
+	enum kvctl_exit code;
+
+	if (!l)
+		return KVCTL_REFUSED;
+	l->skip_bad = args_option(a, "skip-bad", NULL);
+	l->if_absent = args_option(a, "if-absent", NULL);
+	l->view.total = find_size(s->file);
+	if (s->format == FORMAT_RESP)
+		code = import_requests(l, s->file, s->start);
+	else
+		code = import_lines(l, &r, s->start);
+	code = loader_finish(l, code);
+	loader_summarize(l, "--start");
+	free(r.line);
+	buf_free(&r.record);
+	loader_free(l);
+	return code;
 }
 
 int verb_import(struct kvctl *k, const struct args *a)
 {
-	struct import_job *im = calloc(1, sizeof(*im));
+	struct source s = { 0 };
+	struct slice address;
 	enum kvctl_exit code;
 
-	if (!im)
-		return refuse(k, KVCTL_REFUSED, "out of memory");
-	im->skip_bad = args_option(a, "skip-bad", NULL);
-	im->if_absent = args_option(a, "if-absent", NULL);
-	code = open_input(k, args_at(a, 0), im);
+	if (args_option(a, "from-redis", &address))
+		return import_from_server(k, a, address);
+	code = take_options(k, a, &s);
+	if (!code)
+		code = open_input(k, args_at(a, 0), s.name, &s.file);
 	if (!code)
 		code = connect_open(k);
-	if (!code) {
-		code = import_all(k, im);
-		if (!k->quiet)
-			summarize(k, im);
-	}
-	if (im->file && im->file != stdin)
-		fclose(im->file);
-	if (!code && im->bad)
-		code = KVCTL_REFUSED;
-	record_free(&im->record);
-	free(im);
+	if (!code)
+		code = import_source(k, a, &s);
+	if (s.file && s.file != stdin)
+		fclose(s.file);
 	return code;
 }

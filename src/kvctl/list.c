@@ -91,6 +91,14 @@ static void move_on(struct range *r, struct slice last)
 		r->end = true; /* nothing sorts before the empty key */
 }
 
+uint64_t range_next_page(uint64_t asked, uint64_t got, uint64_t bytes)
+{
+	uint64_t fitting = got * PAGE_BYTES / (bytes ? bytes : 1), most = 2 * asked;
+	uint64_t next = fitting < most ? fitting : most;
+
+	return next < 1 ? 1 : next > PAGE_MOST ? PAGE_MOST : next;
+}
+
 static void take_page(struct range *r, const redisReply *page, uint64_t asked)
 {
 	size_t step = r->values ? 2 : 1, n = page->elements / step, bytes = 1;
@@ -101,9 +109,7 @@ static void take_page(struct range *r, const redisReply *page, uint64_t asked)
 	r->end |= n < asked || r->left == 0;
 	if (n)
 		move_on(r, reply_slice(page->element[(n - 1) * step]));
-	uint64_t fitting = n * (uint64_t)PAGE_BYTES / bytes, most = 2 * r->page;
-	r->page = fitting < most ? fitting : most;
-	r->page = r->page < 1 ? 1 : r->page > PAGE_MOST ? PAGE_MOST : r->page;
+	r->page = range_next_page(r->page, n, bytes);
 }
 
 static bool is_page(const redisReply *r, bool values)
@@ -116,21 +122,38 @@ static bool is_page(const redisReply *r, bool values)
 	return true;
 }
 
-/* Sends the request for a page and takes the reply, which may be an error. */
-static enum kvctl_exit ask_page(struct kvctl *k, struct range *r, uint64_t asked, redisReply **ret)
+bool range_take(struct range *r, const redisReply *page, uint64_t asked)
 {
-	char digits[NUM_I64_CHARS];
-	struct slice argv[7] = { SLICE("KVD.RANGE"), buf_slice(&r->from), buf_slice(&r->to) };
-	size_t n = 3;
-	enum kvctl_exit code;
+	if (!is_page(page, r->values))
+		return false;
+	take_page(r, page, asked);
+	return true;
+}
 
+size_t range_request(const struct range *r, uint64_t asked, char *digits, struct slice *argv)
+{
+	size_t n = 3;
+
+	argv[0] = SLICE("KVD.RANGE");
+	argv[1] = buf_slice(&r->from);
+	argv[2] = buf_slice(&r->to);
 	if (r->reverse)
 		argv[n++] = SLICE("REV");
 	argv[n++] = SLICE("LIMIT");
 	argv[n++] = slice(digits, num_format_u64(digits, asked));
 	if (r->values)
 		argv[n++] = SLICE("WITHVALUES");
-	code = connect_send(k, argv, n);
+	return n;
+}
+
+/* Sends the request for a page and takes the reply, which may be an error. */
+static enum kvctl_exit ask_page(struct kvctl *k, struct range *r, uint64_t asked, redisReply **ret)
+{
+	char digits[NUM_I64_CHARS];
+	struct slice argv[RANGE_WORDS];
+	size_t n = range_request(r, asked, digits, argv);
+	enum kvctl_exit code = connect_send(k, argv, n);
+
 	return code ? code : connect_reply(k, ret);
 }
 
@@ -155,12 +178,11 @@ enum kvctl_exit range_page(struct kvctl *k, struct range *r, redisReply **ret)
 	}
 	if (code)
 		return code;
-	if (!is_page(reply, r->values)) {
+	if (!range_take(r, reply, asked)) {
 		code = connect_unexpected(k, reply);
 		freeReplyObject(reply);
 		return code;
 	}
-	take_page(r, reply, asked);
 	*ret = reply;
 	return KVCTL_DONE;
 }

@@ -26,6 +26,18 @@ void range_free(struct range *r);
  * it. */
 enum kvctl_exit range_page(struct kvctl *k, struct range *r, redisReply **ret);
 
+/* The two halves of it, for those who send more in between: the words of the request for up to `asked`
+ * entries (RANGE_WORDS of argv are written, digits has NUM_I64_CHARS bytes), whose number is returned, and
+ * what its reply, an array as above, leaves to be asked for. */
+#define RANGE_WORDS 7
+size_t range_request(const struct range *r, uint64_t asked, char *digits, struct slice *argv);
+/* False: this is no page. */
+bool range_take(struct range *r, const redisReply *page, uint64_t asked);
+
+/* How many entries to ask for after `got` of them took `bytes`: twice as many, or what fits a page of about 1
+ * MiB. */
+uint64_t range_next_page(uint64_t asked, uint64_t got, uint64_t bytes);
+
 /* The first key that no longer begins with the prefix, in place; empty: there is none. */
 void range_prefix_end(struct buf *prefix);
 

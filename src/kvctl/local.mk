@@ -2,11 +2,16 @@ noinst_LTLIBRARIES += libkvctl.la
 libkvctl_la_SOURCES = \
 	src/kvctl/args.c \
 	src/kvctl/connect.c \
+	src/kvctl/csv.c src/kvctl/csv.h \
 	src/kvctl/export.c \
+	src/kvctl/format.c src/kvctl/format.h \
 	src/kvctl/help.c \
-	src/kvctl/import.c \
+	src/kvctl/import.c src/kvctl/import.h \
+	src/kvctl/import_requests.c \
+	src/kvctl/import_server.c \
 	src/kvctl/kvctl.h \
 	src/kvctl/list.c src/kvctl/list.h \
+	src/kvctl/loader.c src/kvctl/loader.h \
 	src/kvctl/numbers.c src/kvctl/numbers.h \
 	src/kvctl/output.c src/kvctl/output.h \
 	src/kvctl/progress.c src/kvctl/progress.h \
@@ -36,7 +41,8 @@ tests_unit_kvctl_t_CPPFLAGS = $(libkvctl_la_CPPFLAGS)
 tests_unit_kvctl_t_LDADD = libkvctl.la libbase.la
 TESTS += tests/unit/kvctl.t
 
-EXTRA_DIST += tests/blackbox/kvctl.t
+kvctl_tests = tests/blackbox/kvctl.t tests/blackbox/kvctl_import.t
+EXTRA_DIST += $(kvctl_tests)
 if HAVE_PYTHON3
-TESTS += tests/blackbox/kvctl.t
+TESTS += $(kvctl_tests)
 endif

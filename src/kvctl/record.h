@@ -14,8 +14,8 @@ struct record {
 	int64_t ttl_ms; /* -1: none */
 };
 
-/* NULL: no memory. */
-json_t *record_to_json(struct slice key, struct slice value, int64_t ttl_ms);
+/* One line with its end; ttl_ms below 0: none. */
+void record_append(struct buf *out, struct slice key, struct slice value, int64_t ttl_ms);
 
 /* 0, or -EINVAL with the reason in error, or -ENOMEM. *ret (zeroed before its first use) is overwritten, its
  * memory reused. */

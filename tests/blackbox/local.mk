@@ -18,7 +18,7 @@ blackbox_tests = \
 	tests/blackbox/transactions.t \
 	tests/blackbox/apt_index.t
 
-EXTRA_DIST += $(blackbox_tests) tests/blackbox/kvdtest.py tests/blackbox/resp.py tests/blackbox/tap.py \
+EXTRA_DIST += $(blackbox_tests) tests/blackbox/kvdtest.py tests/blackbox/resp.py tests/blackbox/kvctltest.py tests/blackbox/tap.py \
 	tests/blackbox/with_redis_py.py
 
 check_PROGRAMS += tests/blackbox/hiredis_client

@@ -4,8 +4,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "base/clock.h"
+#include "kvctl/csv.h"
+#include "kvctl/format.h"
 #include "kvctl/list.h"
+#include "kvctl/numbers.h"
 #include "kvctl/output.h"
+#include "kvctl/progress.h"
 #include "kvctl/record.h"
 #include "kvctl/verb.h"
 #include "tap.h"
@@ -332,17 +336,16 @@ static void test_replies(void)
 
 static void check_record(struct slice key, struct slice value, int64_t ttl, const char *name)
 {
-	json_t *object = record_to_json(key, value, ttl);
-	char *line = object ? json_dumps(object, JSON_COMPACT) : NULL;
+	struct buf line = { 0 };
 	struct record rec = { 0 };
 	struct buf error = { 0 };
 
-	ok(line && record_parse(slice_str(line), &rec, &error) == 0 &&
+	record_append(&line, key, value, ttl);
+	ok(record_parse(buf_slice(&line), &rec, &error) == 0 && line.ptr[line.len - 1] == '\n' &&
 			slice_eq(buf_or_empty(&rec.key), key) && slice_eq(buf_or_empty(&rec.value), value) &&
 			rec.ttl_ms == ttl,
 		"record: %s", name);
-	free(line);
-	json_decref(object);
+	buf_free(&line);
 	record_free(&rec);
 	buf_free(&error);
 }
@@ -381,7 +384,155 @@ static void test_records(void)
 	ok(bad_record("{\"key\":\"k\",\"value_base64\":\"?\"}", "not base64"), "bad base64");
 	ok(bad_record("{\"key\":\"k\",\"value\":\"v\",\"ttl_ms\":0}", "positive"), "a time to live of 0");
 	ok(bad_record("{\"key\":\"k\",\"value\":\"v\",\"ttl_ms\":1.5}", "positive"), "half a millisecond");
+	ok(bad_record("{\"key\":\"k\",\"value\":\"v\",\"ttl_ms\":0}\n", "positive") &&
+			bad_record("{\"key\":\"k\",\"value\":\"\xff\"}\n", "not JSON") &&
+			bad_record("{\"key\":\"k\",\"value\":\"v\"}x\n", "not JSON"),
+		"the quick way for plain lines is as strict");
 	ok(bad_record("{\"key\":\"k\",\"value\":\"v\",\"tll\":5}", "unknown member"), "a misspelt member");
+}
+
+/* ---- CSV ---- */
+
+/* fields: as text, with | between them; NULL: refused */
+static void check_csv(const char *text, const char *fields, const char *name)
+{
+	char copy[128];
+	struct slice field[4];
+	struct buf joined = { 0 }, why = { 0 };
+	int n;
+
+	snprintf(copy, sizeof(copy), "%s", text);
+	n = csv_split(copy, strlen(copy), field, 4, &why);
+	for (int i = 0; i < n && i < 4; i++) {
+		buf_append_str(&joined, i ? "|" : "");
+		buf_append_slice(&joined, field[i]);
+	}
+	if (fields)
+		is_mem(joined.len ? joined.ptr : "", joined.len, fields, strlen(fields), name);
+	else
+		ok(n == -EINVAL && why.len, "%s", name);
+	buf_free(&joined);
+	buf_free(&why);
+}
+
+static bool goes_on(const char *first, const char *second)
+{
+	struct csv_state state = { 0 };
+	bool more = csv_goes_on(&state, slice_str(first));
+
+	return second ? more && csv_goes_on(&state, slice_str(second)) : more;
+}
+
+static void test_csv(void)
+{
+	check_csv("a,b\n", "a|b", "csv: two fields");
+	check_csv("a,,\r\n", "a||", "csv: empty fields, and CR LF");
+	check_csv("", "", "csv: one empty field");
+	check_csv("\"a,\r\n\",\"\"\"\"", "a,\r\n|\"",
+		"csv: quotes hold what ends fields, and themselves twice");
+	check_csv("\"\",x", "|x", "csv: an empty field in quotes");
+	check_csv(" a , b ", " a | b ", "csv: blanks belong to the field");
+	check_csv("a\"b,c", NULL, "csv: a quote in the middle is refused");
+	check_csv("\"a\"b,c", NULL, "csv: so is text behind a closing quote");
+	check_csv("\"a,b", NULL, "csv: and an open quote");
+	ok(!goes_on("a,b\n", NULL) && !goes_on("\"a\"\"\",\"\"\n", NULL), "csv: lines that are whole");
+	ok(goes_on("a,\"b\n", NULL) && goes_on("\"a\n", "\"\"b\n") && !goes_on("\"a\n", "\"\n"),
+		"csv: lines that go on");
+	ok(!goes_on("a\"b\n", NULL), "csv: a quote that begins no field does not swallow the next line");
+}
+
+/* What csv_append wrote is one record, and comes back. */
+static void test_csv_random(uint32_t seed)
+{
+	uint32_t state = seed;
+	bool good = true;
+
+	for (int round = 0; good && round < 2000; round++) {
+		struct buf line = { 0 }, first = { 0 }, second = { 0 }, why = { 0 };
+		struct csv_state scan = { 0 };
+		struct slice field[3];
+		for (uint32_t n = next_random(&state) % 12; n; n--)
+			buf_append_char(&first, "a,\"\n\r \xff\0"[next_random(&state) % 8]);
+		for (uint32_t n = next_random(&state) % 12; n; n--)
+			buf_append_char(&second, "b,\"\n\r \xff\0"[next_random(&state) % 8]);
+		csv_append(&line, buf_or_empty(&first));
+		buf_append_char(&line, ',');
+		csv_append(&line, buf_or_empty(&second));
+		buf_append_char(&line, '\n');
+		/* Cut into lines as a reader does, only the last of which may end the record. */
+		struct slice rest = buf_slice(&line);
+		while (good && rest.len) {
+			size_t len = (size_t)((const char *)memchr(rest.ptr, '\n', rest.len) - rest.ptr) + 1;
+			good = csv_goes_on(&scan, slice(rest.ptr, len)) == (len < rest.len);
+			rest = slice_skip(rest, len);
+		}
+		good = good && csv_split(line.ptr, line.len, field, 3, &why) == 2 &&
+		       slice_eq(field[0], buf_or_empty(&first)) && slice_eq(field[1], buf_or_empty(&second));
+		buf_free(&line);
+		buf_free(&first);
+		buf_free(&second);
+		buf_free(&why);
+	}
+	ok(good, "2000 random pairs of fields come back from CSV");
+}
+
+static void check_format(
+	enum format f, struct slice value, int64_t ttl, const char *expected, const char *name)
+{
+	struct buf out = { 0 };
+
+	format_append(&out, f, SLICE("k"), value, ttl);
+	is_mem(out.ptr, out.len, expected, strlen(expected), name);
+	buf_free(&out);
+}
+
+static void test_formats(void)
+{
+	check_format(FORMAT_NDJSON, SLICE("a\"\\\n\x01\x7f\xc3\xa4"), -1,
+		"{\"key\":\"k\",\"value\":\"a\\\"\\\\\\n\\u0001\x7f\xc3\xa4\"}\n", "ndjson escapes");
+	check_format(FORMAT_NDJSON, SLICE("\xff"), 5,
+		"{\"key\":\"k\",\"value_base64\":\"/w==\",\"ttl_ms\":5}\n", "ndjson of odd bytes");
+	check_format(FORMAT_CSV, SLICE("a,b"), 5, "k,\"a,b\",5\n", "csv");
+	check_format(FORMAT_RESP, SLICE(""), -1, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\n", "resp");
+	check_format(FORMAT_RESP, SLICE("v"), 77,
+		"*5\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n$2\r\nPX\r\n$2\r\n77\r\n", "resp that expires");
+}
+
+/* ---- progress, INFO ---- */
+
+static void check_progress(
+	struct progress_view view, uint64_t seconds, size_t width, const char *expected, const char *name)
+{
+	struct progress p = { .what = "importing", .unit = "keys" };
+	struct buf out = { 0 };
+
+	progress_format(&out, &p, &view, seconds * 1000000000, width);
+	is_mem(out.ptr, out.len, expected, strlen(expected), name);
+	buf_free(&out);
+}
+
+static void test_progress(void)
+{
+	check_progress((struct progress_view){ .items = 500, .done = 50, .total = 200 }, 5, 100,
+		"importing  25% [#####---------------] 500 keys, 100/s, 15 s left",
+		"a bar, a rate, the time left");
+	check_progress((struct progress_view){ .items = 500 }, 5, 100, "importing 500 keys, 100/s",
+		"no bar when nobody knows how much there is");
+	check_progress((struct progress_view){ .items = 1, .done = 300, .total = 200 }, 1, 100,
+		"importing 100% [####################] 1 keys, 1/s", "more than all is all");
+	check_progress((struct progress_view){ .items = 1, .done = 1, .total = 100000 }, 1, 100,
+		"importing   0% [--------------------] 1 keys, 1/s, 27 h left", "hours");
+	check_progress((struct progress_view){ .items = 500 }, 5, 12, "importing 50", "a narrow terminal");
+}
+
+static void test_info(void)
+{
+	struct slice text = SLICE("# A\r\none:1\r\nonetwo:x:y\r\n\r\nlast:"), found = { 0 };
+
+	ok(info_find(text, "one", &found) && slice_eq(found, SLICE("1")), "a line of INFO");
+	ok(info_find(text, "onetwo", &found) && slice_eq(found, SLICE("x:y")), "whose value holds a colon");
+	ok(info_find(text, "last", &found) && found.len == 0, "the last one, with nothing");
+	ok(!info_find(text, "two", &found) && !info_find(text, "on", &found), "a part of a name is no name");
 }
 
 /* ---- ranges ---- */
@@ -418,6 +569,11 @@ int main(void)
 	test_base64(seed);
 	test_replies();
 	test_records();
+	test_csv();
+	test_csv_random(seed);
+	test_formats();
+	test_progress();
+	test_info();
 	test_ranges();
 	return done();
 }
