@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum type { SIZE, DURATION, INTEGER, BOOL, MODE, ENUM, USER, GROUP, STRING, LETTERS, PATH };
+enum type { SIZE, DURATION, INTEGER, BOOL, MODE, ENUM, USER, GROUP, STRING, OR_OFF, LETTERS, PATH };
 
 struct option {
 	const char *name;
@@ -131,7 +131,7 @@ static void put_bound(enum type type, uint64_t v)
 static void put_option(const struct option *o)
 {
 	static const char *const nouns[] = { "size", "duration", "number", "yes | no", "mode", "", "user", "group", "text",
-		"letters", "path" };
+		"number", "letters", "path" };
 
 	*o->done = true;
 	fputs(".It Ic ", stdout);
@@ -145,7 +145,7 @@ static void put_option(const struct option *o)
 	if (o->type == ENUM)
 		putchar('\n');
 	put_sentence(o->help);
-	if (o->type == SIZE || o->type == DURATION || o->type == INTEGER || o->type == MODE) {
+	if (o->type == SIZE || o->type == DURATION || o->type == INTEGER || o->type == OR_OFF || o->type == MODE) {
 		fputs("From ", stdout);
 		put_bound(o->type, o->min);
 		fputs(" to ", stdout);

@@ -30,6 +30,7 @@ struct cmd_client *cmd_client_free(struct cmd_client *c)
 		return NULL;
 	multi_reset(c);
 	pubsub_leave(c);
+	monitor_leave(c);
 	store_fetch_free(c->fetch);
 	free(c->name);
 	free(c->lib_name);
@@ -53,9 +54,9 @@ int cmd_client_proto(const struct cmd_client *c)
 	return c->proto;
 }
 
-bool cmd_client_subscribed(const struct cmd_client *c)
+bool cmd_client_listens(const struct cmd_client *c)
 {
-	return c->nlistens[TOPIC_CHANNEL] || c->nlistens[TOPIC_PATTERN];
+	return c->monitors || pubsub_is_subscribed(c);
 }
 
 const char *cmd_client_last(const struct cmd_client *c)
@@ -167,11 +168,11 @@ static void describe(struct cmd_client *c, struct buf *out)
 
 	host->client_facts(host->arg, c, &f);
 	buf_printf(out,
-		"id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=U%s%s%s db=%u sub=%zu "
+		"id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=U%s%s%s%s db=%u sub=%zu "
 		"psub=%zu ssub=0 multi=%lld watch=%zu ",
 		(unsigned long long)c->id, f.addr, f.addr, f.fd, text_or_empty(c->name),
 		(unsigned long long)f.age_s, (unsigned long long)f.idle_s,
-		cmd_client_subscribed(c) ? "P" : "", c->multi ? "x" : "", c->dirty ? "d" : "", c->db,
+		c->monitors ? "O" : "", pubsub_is_subscribed(c) ? "P" : "", c->multi ? "x" : "", c->dirty ? "d" : "", c->db,
 		c->nlistens[TOPIC_CHANNEL], c->nlistens[TOPIC_PATTERN], c->multi ? (long long)c->queued : -1, c->nwatch);
 	buf_printf(out,
 		"qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=0 rbp=0 obl=%zu oll=0 omem=%zu "
@@ -234,7 +235,7 @@ static bool is_wanted(const struct filter *f, struct cmd_client *c)
 		named = num_parse_i64(f->ids[i], &id) == 0 && (uint64_t)id == c->id;
 	if (!named || f->type == TYPE_ABSENT || (f->skip_me && c == f->call->client))
 		return false;
-	if (f->type != ANY_TYPE && (f->type == TYPE_PUBSUB) != cmd_client_subscribed(c))
+	if (f->type != ANY_TYPE && (f->type == TYPE_PUBSUB) != pubsub_is_subscribed(c))
 		return false;
 	if (!f->addr.ptr && !f->laddr.ptr)
 		return true;

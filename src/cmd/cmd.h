@@ -61,6 +61,8 @@ struct cmd_host {
 	int (*config_set)(void *arg, const struct slice *name, const struct slice *value, size_t n, struct buf *error);
 	/* True when the password is right; also true when none is set. *ret_required: one is set. */
 	bool (*auth)(void *arg, struct slice user, struct slice password, bool *ret_required);
+	/* Requests answer CMD_PAUSED from now on, for at most so many milliseconds; 0: the pause is over. */
+	void (*pause)(void *arg, int64_t ms);
 	/*
 	 * Sends out-of-band bytes (a push, whole or one of its parts in order) to a client, be it the caller: they go behind its own
 	 * reply. They must not be seen before result.position of the request that runs.
@@ -80,7 +82,8 @@ struct cmd_client *cmd_client_free(struct cmd_client *c);
 void *cmd_client_token(const struct cmd_client *c);
 uint64_t cmd_client_id(const struct cmd_client *c);
 int cmd_client_proto(const struct cmd_client *c);          /* 2 or 3 */
-bool cmd_client_subscribed(const struct cmd_client *c);
+/* It gets messages it has not asked for one by one: from channels, or because it watches all commands. */
+bool cmd_client_listens(const struct cmd_client *c);
 const char *cmd_client_last(const struct cmd_client *c);   /* name of its last command, "NULL" before the first */
 
 /* ---- running ---- */
@@ -89,6 +92,7 @@ enum cmd_status {
 	CMD_DONE,    /* the reply is appended */
 	CMD_CLOSE,   /* the reply is appended; close once it is sent */
 	CMD_PENDING, /* nothing was appended or changed; run the same request again after the store's `fetched` call for this client's token */
+	CMD_PAUSED,  /* nothing was done; run the same request again when the host has been told that the pause is over */
 	CMD_WAIT,    /* nothing was appended; take no further request of this client, and call cmd_wait_done when
 	              * store_durable() reaches result.position, cmd_wait_over() says so or wait_ms have passed */
 };
@@ -115,6 +119,13 @@ size_t cmd_probe(struct cmd_client *c, const struct slice *argv, size_t argc, st
 
 /* Which keyspace events are told, as notify-keyspace-events has it; letters of events that never happen are let pass. */
 void cmd_set_events(struct cmd_env *e, const char *letters);
+/* What the slow log keeps: requests that take so many microseconds (negative: none), and how many of them. */
+void cmd_set_slowlog(struct cmd_env *e, int64_t slower_than_us, size_t max_len);
+/* From how many milliseconds on something is noted by the latency monitor; 0: never. */
+void cmd_set_latency(struct cmd_env *e, uint64_t threshold_ms);
+/* CLIENT PAUSE is in force. Ends it. */
+bool cmd_is_paused(struct cmd_env *e);
+void cmd_unpause(struct cmd_env *e);
 /* The store has removed a key whose time had come: tells who listens, through the host's push. */
 void cmd_expired(struct cmd_env *e, unsigned db, struct slice key);
 

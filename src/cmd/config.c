@@ -108,6 +108,11 @@ int config_set(struct call *call)
 	return 0;
 }
 
+int config_rewrite(struct call *call)
+{
+	return call_error(call, "ERR kvd does not write its configuration: put what is to stay into a drop-in of your own, see kvd.conf(5)");
+}
+
 int config_resetstat(struct call *call)
 {
 	struct cmd_env *e = call->env;
@@ -117,6 +122,7 @@ int config_resetstat(struct call *call)
 		struct command *k = &e->commands[i];
 		k->calls = k->rejected = k->failed = k->sampled_ns = 0;
 	}
+	timing_reset(e);
 	memset(e->errors, 0, sizeof(e->errors));
 	e->counters = (struct counters){ 0 };
 	e->rate.commands = 0;

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* ---- running ---- */
 
@@ -30,7 +31,12 @@ static int run_timed(struct call *call)
 		return k->run(call);
 	start = clock_mono_ns(&clock_system);
 	r = k->run(call);
-	k->sampled_ns += clock_mono_ns(&clock_system) - start;
+	start = clock_mono_ns(&clock_system) - start;
+	k->sampled_ns += start;
+	if (!k->histogram)
+		k->histogram = calloc(1, sizeof(*k->histogram));
+	if (k->histogram)
+		histogram_add(k->histogram, start);
 	return r;
 }
 
@@ -160,6 +166,7 @@ static int run_in_txn(struct call *call, size_t mark, uint64_t *ret_position)
 static enum cmd_status run_request(struct call *call, struct cmd_result *ret)
 {
 	size_t mark = call->out.out->len;
+	uint64_t begun = timing_begin(call->env);
 	int r = 0;
 
 	if (call->command->store) {
@@ -176,6 +183,8 @@ static enum cmd_status run_request(struct call *call, struct cmd_result *ret)
 	}
 	if (r == STORE_PENDING)
 		return CMD_PENDING;
+	timing_end(call, begun);
+	monitor_tell(call);
 	end_request(call);
 	if (call->wait) {
 		ret->position = call->wait_position;
@@ -294,11 +303,15 @@ static bool admit(struct call *call)
 		reject(call, "NOAUTH Authentication required.");
 		return false;
 	}
-	if (c->proto == 2 && !(k->how & LISTENER) && cmd_client_subscribed(c)) {
+	if (c->proto == 2 && !(k->how & LISTENER) && pubsub_is_subscribed(c)) {
 		reject(call,
 			"ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are "
 			"allowed in this context",
 			k->info->name);
+		return false;
+	}
+	if (c->monitors && (k->flags & (FLAG_WRITE | FLAG_READONLY | FLAG_PUBSUB))) {
+		reject(call, "ERR Replica can't interact with the keyspace");
 		return false;
 	}
 	if (c->multi && (k->flags & FLAG_NO_MULTI)) {
@@ -333,12 +346,14 @@ enum cmd_status cmd_run(
 	*ret = (struct cmd_result){ .replies = 1 };
 	if (admit(&call)) {
 		c->last = call.command;
-		if (c->multi && !(call.command->how & NOW))
+		if (c->env->pause_end_ms && pause_applies(&call))
+			status = CMD_PAUSED;
+		else if (c->multi && !(call.command->how & NOW))
 			multi_queue(&call);
 		else
 			status = run_request(&call, ret);
 	}
-	if (status == CMD_PENDING) {
+	if (status == CMD_PENDING || status == CMD_PAUSED) {
 		ret->replies = 0;
 		return status;
 	}

@@ -28,6 +28,8 @@ struct cmd_env *cmd_env_new(struct store *s, const struct cmd_host *host)
 		return NULL;
 	e->store = s;
 	e->host = *host;
+	timing_init(&e->timing);
+	LIST_INIT(&e->monitors);
 	if (table_init(e))
 		return cmd_env_free(e);
 	make_run_id(e);
@@ -41,6 +43,7 @@ struct cmd_env *cmd_env_free(struct cmd_env *e)
 	cursors_free(e->cursors);
 	free(e->watches);
 	pubsub_free(e);
+	timing_free(&e->timing);
 	table_free(e);
 	free(e);
 	return NULL;
@@ -53,6 +56,7 @@ void cmd_tick(struct cmd_env *e, int64_t steady_ms)
 
 	if (e->rate.at_ms && passed <= 0)
 		return;
+	timing_tick(e);
 	e->host.stats(e->host.arg, &now);
 	if (e->rate.at_ms) {
 		e->rate.commands_s = (e->counters.commands - e->rate.commands) * 1000 / (uint64_t)passed;

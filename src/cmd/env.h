@@ -8,6 +8,7 @@
 
 #include "cmd/cmd.h"
 #include "cmd/pubsub.h"
+#include "cmd/timing.h"
 
 struct call;
 typedef int call_handler(struct call *call);
@@ -31,7 +32,8 @@ enum row_flag {
 	FLAG_FAST = 4,
 	FLAG_NO_AUTH = 8,
 	FLAG_NO_MULTI = 16,
-	FLAG_ADMIN = 32
+	FLAG_ADMIN = 32,
+	FLAG_PUBSUB = 64
 };
 
 /* A row with what an environment knows about it. */
@@ -42,7 +44,8 @@ struct command {
 	unsigned flags, how;
 	bool store; /* runs inside a transaction */
 	uint64_t calls, rejected, failed;
-	uint64_t sampled_ns; /* of one call in CALL_SAMPLE */
+	uint64_t sampled_ns;         /* of one call in CALL_SAMPLE */
+	struct histogram *histogram; /* of the same calls; NULL: none yet */
 };
 
 /* Reading the clock twice costs as much as a GET, so one call in this many is timed and stands for the
@@ -98,6 +101,10 @@ struct cmd_env {
 	struct cursors *cursors;    /* made at the first SCAN */
 	struct pubsub pubsub;
 	unsigned events; /* enum event_kind */
+	struct timing timing;
+	LIST_HEAD(, cmd_client) monitors;
+	int64_t pause_end_ms; /* CLIENT PAUSE: store_now() of its end, 0: there is none */
+	bool pause_all;
 };
 
 struct queued {
@@ -136,6 +143,9 @@ struct cmd_client {
 	/* SUBSCRIBE */
 	struct subscription_list listens[TOPIC_KINDS];
 	size_t nlistens[TOPIC_KINDS], listens_bytes;
+	/* MONITOR */
+	bool monitors;
+	LIST_ENTRY(cmd_client) monitor_link;
 };
 
 #endif

@@ -287,9 +287,9 @@ static void print_errorstats(struct page *p)
 		buf_printf(p->out, "errorstat_%s:count=%llu\r\n", e->errors[i].name, (ull)e->errors[i].count);
 }
 
-static void print_nothing(struct page *p)
+static void print_latencystats(struct page *p)
 {
-	(void)p;
+	timing_print(p->call->env, p->out);
 }
 
 static void print_keyspace(struct page *p)
@@ -318,7 +318,7 @@ static const struct section {
 	{ "cpu", "CPU", true, print_cpu },
 	{ "commandstats", "Commandstats", false, print_commandstats },
 	{ "errorstats", "Errorstats", true, print_errorstats },
-	{ "latencystats", "Latencystats", false, print_nothing },
+	{ "latencystats", "Latencystats", false, print_latencystats },
 	{ "keyspace", "Keyspace", true, print_keyspace },
 	{ "kvd", "Kvd", true, print_kvd },
 };

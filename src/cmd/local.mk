@@ -17,8 +17,11 @@ libcmd_la_SOURCES = \
 	src/cmd/index.c src/cmd/index.h \
 	src/cmd/info.c \
 	src/cmd/key.c \
+	src/cmd/monitor.c \
 	src/cmd/multi.c \
+	src/cmd/object.c \
 	src/cmd/part.c \
+	src/cmd/pause.c \
 	src/cmd/pubsub.c src/cmd/pubsub.h \
 	src/cmd/range.c \
 	src/cmd/room.h \
@@ -26,10 +29,12 @@ libcmd_la_SOURCES = \
 	src/cmd/server.c \
 	src/cmd/session.c \
 	src/cmd/set_options.c src/cmd/set_options.h \
+	src/cmd/slowlog.c \
 	src/cmd/stats.def \
 	src/cmd/string.c \
 	src/cmd/syntax.c src/cmd/syntax.h \
 	src/cmd/table.c \
+	src/cmd/timing.c src/cmd/timing.h \
 	src/cmd/watch.c
 
 # The in-memory engine behind the store's contract: the model of the tests.

@@ -160,8 +160,13 @@ static int run_queued(struct call *call, const struct queued *q)
 	struct call sub = make_call(call, q);
 	const struct txn_op *ops;
 	size_t mark = sub.out.out->len, writes = txn_ops(call->txn, &ops);
+	uint64_t begun = timing_begin(call->env);
 	int r = call_run(&sub);
 
+	if (r != STORE_PENDING) {
+		timing_end(&sub, begun);
+		monitor_tell(&sub);
+	}
 	call->close |= sub.close;
 	if (r == 0 && sub.out.out->len == mark)
 		resp_null(&sub.out); /* one that never answers (CLIENT REPLY OFF) still has its place */

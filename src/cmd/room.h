@@ -72,6 +72,11 @@ bool table_has_word(const char *words, const char *word); /* blank-separated */
  * replied. */
 bool expire_parse(struct call *call, struct slice s, char unit, bool absolute, int64_t *ret_expire_ms);
 
+static inline bool pubsub_is_subscribed(const struct cmd_client *c)
+{
+	return c->nlistens[TOPIC_CHANNEL] || c->nlistens[TOPIC_PATTERN];
+}
+
 /* event.c: tells those who listen that `what` happened to a key. Costs next to nothing when nobody wants to know. */
 void event_say(struct cmd_env *e, const char *what, unsigned db, struct slice key);
 static inline void call_event_in(struct call *call, enum event_kind kind, const char *what, unsigned db, struct slice key)
@@ -83,6 +88,17 @@ static inline void call_event(struct call *call, enum event_kind kind, const cha
 {
 	call_event_in(call, kind, what, call->client->db, key);
 }
+
+/* slowlog.c */
+void slowlog_add(struct call *call, uint64_t us);
+
+/* monitor.c: tells those who watch of a command that was run. */
+void monitor_tell(const struct call *call);
+void monitor_leave(struct cmd_client *c);
+bool call_is_secret(const struct call *call, size_t i); /* a word that no log may show */
+
+/* pause.c: whether the request has to wait until the pause is over. */
+bool pause_applies(const struct call *call);
 
 /* glob.c */
 bool glob_match(struct slice pattern, struct slice s, bool any_case);

@@ -39,6 +39,21 @@ int server_shutdown(struct call *call)
 	return 0;
 }
 
+int server_role(struct call *call)
+{
+	resp_array(&call->out, 3);
+	resp_bulk_str(&call->out, "master");
+	resp_int(&call->out, 0);
+	resp_array(&call->out, 0);
+	return 0;
+}
+
+int server_lolwut(struct call *call)
+{
+	resp_verbatim(&call->out, "txt", SLICE("kvd " PACKAGE_VERSION ", Redis ver. " CMD_REDIS_VERSION "\n"));
+	return 0;
+}
+
 /* ---- barriers ---- */
 
 static bool read_count(struct call *call, struct slice s, int64_t *ret)

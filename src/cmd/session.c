@@ -128,7 +128,7 @@ int session_ping(struct call *call)
 {
 	if (call->argc > 2)
 		return call_error(call, "ERR wrong number of arguments for 'ping' command");
-	if (cmd_client_subscribed(call->client) && call->client->proto == 2) {
+	if (pubsub_is_subscribed(call->client) && call->client->proto == 2) {
 		resp_array(&call->out, 2);
 		resp_bulk_str(&call->out, "pong");
 		resp_bulk(&call->out, call->argc == 2 ? call->argv[1] : slice("", 0));
@@ -164,6 +164,7 @@ void session_reset_state(struct cmd_client *c)
 {
 	multi_reset(c);
 	pubsub_leave(c);
+	monitor_leave(c);
 	free(c->name);
 	c->name = NULL;
 	c->db = 0;

@@ -213,6 +213,7 @@ static const char *find_type(const struct node *n)
 		{ "numlocal", "integer" },
 		{ "numreplicas", "integer" },
 		{ "timeout", "integer" },
+		{ "version", "integer" },
 	};
 
 	switch (n->kind) {

@@ -98,6 +98,7 @@ static unsigned read_flags(const char *words)
 		{ "no_auth", FLAG_NO_AUTH },
 		{ "no_multi", FLAG_NO_MULTI },
 		{ "admin", FLAG_ADMIN },
+		{ "pubsub", FLAG_PUBSUB },
 	};
 	unsigned flags = 0;
 
@@ -137,6 +138,8 @@ int table_init(struct cmd_env *e)
 
 void table_free(struct cmd_env *e)
 {
+	for (size_t i = 0; e->commands && i < e->ncommands; i++)
+		free(e->commands[i].histogram);
 	free(e->commands);
 	free(e->slots);
 	e->commands = NULL;

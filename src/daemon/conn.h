@@ -6,6 +6,7 @@
  *   ready     it has work that does not need the socket (more requests than one turn takes, a fetch has come): next turn
  *   stalled   ready, but the store is behind: it has its turn when that is over
  *   parked    the request at the head of the input waits for records from the disk
+ *   paused    likewise until CLIENT PAUSE is over (parked as well)
  *   waiting   the last request waits for the durable position (WAITAOF)
  *   closing   no request is taken any more; it ends when the last reply has left
  *   dead      it ends with this turn; nothing may touch its socket
@@ -48,7 +49,7 @@ struct conn {
 	bool reading, writing;                      /* armed events */
 	bool ready, dirty, held;                    /* on which lists */
 	bool stalled;                               /* ready, but only when the store has caught up */
-	bool parked, waiting, eof, closing, dead;
+	bool parked, paused, waiting, eof, closing, dead;
 	bool heavy;                                 /* its last request was: request.c */
 	bool last_request;                          /* it closes after the one that is complete next */
 	size_t may_read;                            /* bytes, once the server stops */

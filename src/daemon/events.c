@@ -63,10 +63,23 @@ static void on_expire(evutil_socket_t fd, short what, void *arg)
 	(void)fd, (void)what;
 	request_begin_pushes(s);
 	/* A sweep that finds much goes on, but never so long that clients notice. */
-	for (int i = 0; i < EXPIRE_ROUNDS && !server_is_behind(s) && store_expire_some(s->store, EXPIRE_PAGES) >= 256; i++)
+	for (int i = 0; i < EXPIRE_ROUNDS && !server_is_behind(s) && !cmd_is_paused(s->env) && store_expire_some(s->store, EXPIRE_PAGES) >= 256; i++)
 		;
 	request_end_pushes(s, store_position(s->store));
 	events_arm_expire(s);
+}
+
+static void on_pause_over(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	server_end_pause(arg); /* who meets a pause that was made longer is left lying again */
+}
+
+void events_arm_pause(struct server *s, int64_t ms)
+{
+	struct timeval tv = { ms / 1000, ms % 1000 * 1000 + 1000 };
+
+	evtimer_add(&s->pause_timer, &tv);
 }
 
 static void on_stop_signal(evutil_socket_t sig, short what, void *arg)
@@ -101,6 +114,7 @@ int events_start(struct server *s)
 	r = r || start_timer(&s->tick_timer, s->base, 1000, on_tick, s);
 	r = r || start_timer(&s->stop_timer, s->base, 0, on_stop_timer, s);
 	r = r || start_timer(&s->watchdog_timer, s->base, notify_watchdog_interval(), on_watchdog, s);
+	r = r || evtimer_assign(&s->pause_timer, s->base, on_pause_over, s);
 	r = r || evtimer_assign(&s->expire_timer, s->base, on_expire, s);
 	r = r || accept_start(s);
 	if (r) {
@@ -113,7 +127,7 @@ int events_start(struct server *s)
 
 void events_stop(struct server *s)
 {
-	struct event *events[] = { &s->expire_timer, &s->watchdog_timer, &s->stop_timer, &s->tick_timer, &s->store_event,
+	struct event *events[] = { &s->pause_timer, &s->expire_timer, &s->watchdog_timer, &s->stop_timer, &s->tick_timer, &s->store_event,
 		&s->signal_event[2], &s->signal_event[1], &s->signal_event[0] };
 
 	accept_stop(s);

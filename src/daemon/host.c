@@ -32,7 +32,7 @@ static void give_stats(void *arg, struct cmd_host_stats *ret)
 		if (c->dead)
 			continue;
 		st.connected_clients++;
-		st.blocked_clients += c->waiting;
+		st.blocked_clients += c->waiting || c->paused;
 		st.recent_max_input = c->in.cap > st.recent_max_input ? c->in.cap : st.recent_max_input;
 		st.recent_max_output = c->out.buf.cap > st.recent_max_output ? c->out.buf.cap : st.recent_max_output;
 	}
@@ -162,6 +162,16 @@ static void push_to(void *arg, struct cmd_client *to, struct slice bytes)
 	conn_push(conn_of(to), bytes);
 }
 
+static void pause_requests(void *arg, int64_t ms)
+{
+	struct server *s = arg;
+
+	if (ms == 0)
+		server_end_pause(s);
+	else
+		events_arm_pause(s, ms);
+}
+
 void host_init(struct server *s)
 {
 	s->host = (struct cmd_host){
@@ -175,5 +185,6 @@ void host_init(struct server *s)
 		.config_set = set_config,
 		.auth = check_password,
 		.push = push_to,
+		.pause = pause_requests,
 	};
 }

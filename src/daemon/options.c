@@ -112,6 +112,9 @@ static int parse_number(const struct option_info *info, const char *text, uint64
 	case OPTION_TYPE_USER:
 	case OPTION_TYPE_GROUP:
 		return parse_owner(info->type, text, ret);
+	case OPTION_TYPE_OR_OFF:
+		*ret = OPTION_UNSET;
+		return strcmp(text, "-1") ? num_parse_u64(s, ret) : 0;
 	case OPTION_TYPE_LETTERS:
 		return text[strspn(text, info->choices)] ? -EINVAL : 0;
 	case OPTION_TYPE_STRING:
@@ -124,7 +127,7 @@ static int parse_number(const struct option_info *info, const char *text, uint64
 
 static bool is_bounded(enum option_type type)
 {
-	return type == OPTION_TYPE_SIZE || type == OPTION_TYPE_DURATION || type == OPTION_TYPE_INTEGER ||
+	return type == OPTION_TYPE_OR_OFF || type == OPTION_TYPE_SIZE || type == OPTION_TYPE_DURATION || type == OPTION_TYPE_INTEGER ||
 	       type == OPTION_TYPE_MODE;
 }
 
@@ -171,7 +174,7 @@ static void print_bound(struct buf *b, enum option_type type, uint64_t v)
 static void print_allowed(struct buf *b, const struct option_info *info)
 {
 	static const char *const nouns[] = { "a size", "a duration", "an integer", "yes or no", "an octal mode", "one of",
-		"a user", "a group", "a text", "letters of", "an absolute path" };
+		"a user", "a group", "a text", "-1 or an integer", "letters of", "an absolute path" };
 
 	buf_append_str(b, nouns[info->type]);
 	if (info->type == OPTION_TYPE_ENUM || info->type == OPTION_TYPE_LETTERS)
@@ -218,7 +221,7 @@ static int check_text(const struct option_info *info, const char *text, struct o
 
 	if (*text && parse_number(info, text, &number))
 		return -EINVAL;
-	if (*text && is_bounded(info->type) && (number < info->min || number > info->max))
+	if (*text && is_bounded(info->type) && number != OPTION_UNSET && (number < info->min || number > info->max))
 		return -ERANGE;
 	if (*text && info->type == OPTION_TYPE_PATH && text[0] != '/')
 		return -EINVAL;

@@ -36,6 +36,7 @@ enum option_type {
 	OPTION_TYPE_USER, /* number: uid, gid, or OPTION_UNSET */
 	OPTION_TYPE_GROUP,
 	OPTION_TYPE_STRING,
+	OPTION_TYPE_OR_OFF,  /* number, or OPTION_UNSET for the text -1 */
 	OPTION_TYPE_LETTERS, /* text of letters that are among the choices */
 	OPTION_TYPE_PATH, /* absolute; relative ones only on the command line, taken from the working directory */
 };

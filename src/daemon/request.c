@@ -168,8 +168,9 @@ static void run_one(struct conn *c, const struct slice *argv, size_t argc)
 	enum cmd_status status = cmd_run(c->client, argv, argc, &c->out.buf, &result);
 	s->running = NULL;
 	uint64_t position = status == CMD_DONE || status == CMD_CLOSE ? result.position : 0;
-	if (status == CMD_PENDING)
+	if (status == CMD_PENDING || status == CMD_PAUSED)
 		c->parked = true;
+	c->paused = status == CMD_PAUSED;
 	hold_reply(c, start, position, result.replies);
 	append_pushed(c, position);
 	request_end_pushes(s, position); /* what others were told is seen no earlier than the reply */

@@ -98,7 +98,7 @@ void server_account(struct server *s, struct conn *c)
 	c->counted = size;
 	if (size > s->output_limit)
 		close_greedy(c, "client-output-limit");
-	else if (size > SUBSCRIBER_HARD && cmd_client_subscribed(c->client))
+	else if (size > SUBSCRIBER_HARD && cmd_client_listens(c->client))
 		close_greedy(c, "for subscribers");
 	while (s->output_bytes > s->output_total) {
 		struct conn *worst = find_worst(s);
@@ -111,6 +111,18 @@ void server_account(struct server *s, struct conn *c)
 void server_ask_stop(struct server *s)
 {
 	s->stop_asked = true;
+}
+
+void server_end_pause(struct server *s)
+{
+	struct conn *c;
+
+	TAILQ_FOREACH(c, &s->conns, all) {
+		if (!c->paused || c->dead)
+			continue;
+		c->paused = false;
+		conn_fetched(c);
+	}
 }
 
 /* ---- the end of a turn ---- */
@@ -260,7 +272,7 @@ void server_tick(struct server *s)
 	TAILQ_FOREACH(c, &s->conns, all) {
 		if (c->dead)
 			continue;
-		bool subscribed = cmd_client_subscribed(c->client);
+		bool subscribed = cmd_client_listens(c->client);
 		uint64_t silent = s->now_ms - c->active_ms;
 		if (!subscribed || outq_size(&c->out) <= SUBSCRIBER_SOFT)
 			c->soft_since_ms = 0;

@@ -31,7 +31,7 @@ struct server {
 	struct cmd_host host;
 
 	struct event accept_event[LISTENER_MAX], accept_timer;
-	struct event store_event, tick_timer, expire_timer, watchdog_timer, stop_timer;
+	struct event store_event, tick_timer, expire_timer, watchdog_timer, stop_timer, pause_timer;
 	struct event signal_event[3];
 	int reserve;  /* a descriptor kept for telling the last client that there are none */
 	bool accepting;
@@ -94,6 +94,8 @@ void server_queue_dirty(struct server *s, struct conn *c);
 /* Brings the sum of unread replies up to date and closes who is beyond a limit. */
 void server_account(struct server *s, struct conn *c);
 void server_ask_stop(struct server *s);
+/* CLIENT PAUSE is over: the requests it left lying are run. */
+void server_end_pause(struct server *s);
 /* Once a second: idle clients, rates. */
 void server_tick(struct server *s);
 
@@ -104,6 +106,7 @@ void server_say_status(struct server *s);
 int events_start(struct server *s);
 void events_stop(struct server *s);
 void events_arm_expire(struct server *s); /* anew, by the options */
+void events_arm_pause(struct server *s, int64_t ms);
 
 /* settings.c: reads limits and store settings anew from the options. */
 void settings_apply(struct server *s);

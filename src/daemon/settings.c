@@ -35,8 +35,12 @@ void settings_apply(struct server *s)
 	store_set_durability(s->store, d == STORE_INTERVAL && interval == 0 ? STORE_NEVER : d, interval);
 	store_set_segment_size(s->store, option_number(o, OPTION_SEGMENT_SIZE));
 	store_set_max_value(s->store, (uint32_t)max_value);
-	if (s->env)
-		cmd_set_events(s->env, option_text(o, OPTION_NOTIFY_KEYSPACE_EVENTS));
+	if (!s->env)
+		return;
+	cmd_set_events(s->env, option_text(o, OPTION_NOTIFY_KEYSPACE_EVENTS));
+	n = option_number(o, OPTION_SLOWLOG_LOG_SLOWER_THAN);
+	cmd_set_slowlog(s->env, n == OPTION_UNSET ? -1 : (int64_t)n, option_number(o, OPTION_SLOWLOG_MAX_LEN));
+	cmd_set_latency(s->env, option_number(o, OPTION_LATENCY_MONITOR_THRESHOLD));
 }
 
 static void warn_unchangeable(const struct options *old, const struct options *new)

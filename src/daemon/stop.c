@@ -29,6 +29,7 @@ void stop_begin(struct server *s)
 	struct conn *c;
 
 	s->stopping = true;
+	cmd_unpause(s->env);
 	s->stop_ms = s->now_ms;
 	notify_stopping();
 	notify_status("stopping: %zu clients to answer", s->nconns);

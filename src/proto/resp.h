@@ -102,5 +102,6 @@ void resp_push(struct resp_writer *w, size_t n);                 /* RESP2 *n, RE
  */
 size_t resp_array_begin(struct resp_writer *w);
 void resp_array_end(struct resp_writer *w, size_t mark, size_t n);
+void resp_map_end(struct resp_writer *w, size_t mark, size_t n); /* the same for n pairs of a map */
 
 #endif

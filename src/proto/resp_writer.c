@@ -219,10 +219,10 @@ size_t resp_array_begin(struct resp_writer *w)
 	return w->out->len;
 }
 
-void resp_array_end(struct resp_writer *w, size_t mark, size_t n)
+static void insert_head(struct resp_writer *w, size_t mark, char type, uint64_t n)
 {
 	char head[HEAD_CHARS];
-	size_t size = (size_t)(put_head(head, '*', n) - head);
+	size_t size = (size_t)(put_head(head, type, n) - head);
 
 	assert(mark <= w->out->len);
 	if (!begin_reply(w, size))
@@ -231,4 +231,17 @@ void resp_array_end(struct resp_writer *w, size_t mark, size_t n)
 	memmove(at + size, at, w->out->len - mark);
 	memcpy(at, head, size);
 	w->out->len += size;
+}
+
+void resp_array_end(struct resp_writer *w, size_t mark, size_t n)
+{
+	insert_head(w, mark, '*', n);
+}
+
+void resp_map_end(struct resp_writer *w, size_t mark, size_t n)
+{
+	if (w->proto >= 3)
+		insert_head(w, mark, '%', n);
+	else
+		insert_head(w, mark, '*', 2 * (uint64_t)n);
 }

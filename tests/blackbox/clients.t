@@ -39,6 +39,18 @@ def relay(name, out, err, code):
     ok(code == 0 and len(lines) > 3, f"{name} ran to its end", f"exit code {code}", out, err)
 
 
+def watch_with_cli():
+    """What redis-cli MONITOR prints of one request."""
+    watcher = subprocess.Popen([need("redis-cli"), "-s", kvd.socket, "MONITOR"], stdout=subprocess.PIPE, text=True)
+    try:
+        out = watcher.stdout.readline()
+        kvd.client().must("SET", "watched", "1")
+        return out + watcher.stdout.readline()
+    finally:
+        watcher.kill()
+        watcher.wait()
+
+
 def test_redis_cli():
     start()
     for proto in ([], ["-3"]):
@@ -64,6 +76,10 @@ def test_redis_cli():
     is_(cli("GET", "pipe999"), "999\n", "redis-cli --pipe: what was sent is there")
     out = cli("--bigkeys")
     ok("Biggest string found" in out, "redis-cli --bigkeys", out[-300:])
+    out = cli("--memkeys")
+    ok("Biggest string found" in out and "bytes" in out, "redis-cli --memkeys", out[-300:])
+    out = watch_with_cli()
+    ok('"SET" "watched" "1"' in out, "redis-cli MONITOR", out)
     out = cli("-x", "SET", "stdin", text="from stdin")
     is_(cli("GET", "stdin"), "from stdin\n", "redis-cli -x")
 

@@ -173,6 +173,8 @@ def settled(request, a, b):
     name = request[0].upper()
     if name == "GETEX" and isinstance(a, Error) and b is None:
         return a.text.startswith(("ERR invalid expire time", "ERR value is not an integer"))
+    if name == "OBJECT" and isinstance(a, int) and isinstance(b, int):
+        return a == 1  # redis-server shares small integers
     if name == "INCRBYFLOAT" and isinstance(a, Error) and isinstance(b, Error):
         return "float" in a and "NaN or Infinity" in b
     return False

@@ -16,6 +16,7 @@ blackbox_tests = \
 	tests/blackbox/pubsub.t \
 	tests/blackbox/expire.t \
 	tests/blackbox/transactions.t \
+	tests/blackbox/admin.t \
 	tests/blackbox/apt_index.t
 
 EXTRA_DIST += $(blackbox_tests) tests/blackbox/kvdtest.py tests/blackbox/resp.py tests/blackbox/kvctltest.py tests/blackbox/tap.py \

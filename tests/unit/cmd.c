@@ -542,6 +542,173 @@ static void test_clients(void)
 	fixture_close();
 }
 
+/* ---- pauses ---- */
+
+static void paused_is(int i, const char *line, bool paused)
+{
+	run_line(i, line);
+	ok((fx.status == CMD_PAUSED) == paused && (fx.out.len == 0) == paused, "%s %s", line, paused ? "waits" : "is answered");
+}
+
+static void test_pause(void)
+{
+	fixture_open();
+	run_line(1, "MULTI");
+	run_line(1, "SET a 1");
+	line_is(0, "CLIENT PAUSE 1000 WRITE", "+OK\n");
+	is_int(fx.paused_ms, 1000, "the host is told for how long");
+	paused_is(0, "SET a 1", true);
+	paused_is(0, "PUBLISH a 1", true);
+	paused_is(1, "EXEC", true);
+	paused_is(0, "GET a", false);
+	is_int((int64_t)store_count(fx.store, 0), 0, "what waits has done nothing");
+	line_is(0, "CLIENT PAUSE 500 ALL", "+OK\n");
+	is_int(fx.paused_ms, 1000, "a second pause never shortens the first");
+	paused_is(0, "GET a", true);
+	paused_is(0, "PING", true);
+	paused_is(2, "HELLO 3", false);
+	line_is(2, "CLIENT UNPAUSE", "+OK\n");
+	is_int(fx.unpaused, 1, "the host is told of the end");
+	line_is(1, "EXEC", "*1\n+OK\n");
+	run_line(0, "CLIENT PAUSE 1000");
+	paused_is(1, "PING", true);
+	model_set_now(fx.store, store_now(fx.store) + 1000, 0);
+	paused_is(1, "PING", false);
+	line_is(0, "CLIENT PAUSE 9223372036854775807", "-ERR timeout is out of range\n");
+	fixture_close();
+}
+
+/* ---- MONITOR ---- */
+
+/* Takes the time off the lines pushed to client i; the rest is compared. */
+static void told_is(int i, const char *expected, const char *name)
+{
+	struct buf got = { 0 };
+
+	buf_append_char(&fx.pushed[i], 0);
+	for (const char *p = fx.pushed[i].ptr; (p = strchr(p, '[')); p = strchr(p, '\n'))
+		buf_printf(&got, "%.*s\n", (int)strcspn(p, "\r"), p);
+	is_mem(got.ptr, got.len, expected, strlen(expected), name);
+	buf_reset(&fx.pushed[i], 0);
+	buf_free(&got);
+}
+
+static void test_monitor(void)
+{
+	fixture_open();
+	line_is(3, "MONITOR", "+OK\n");
+	run_line(0, "SET a \"x\\n\\\\\\x00\"");
+	run_line(0, "NOPE");
+	run_line(0, "GET");
+	run_line(0, "CONFIG GET save");
+	told_is(3, "[0 unix:/run/kvd/1] \"SET\" \"a\" \"x\\n\\\\\\x00\"\n", "what is run is told, quoted; what is not, or is for administrators, is not");
+	run_line(0, "SELECT 3");
+	run_line(0, "MULTI");
+	run_line(0, "GET a");
+	run_line(0, "EXEC");
+	told_is(3, "[3 unix:/run/kvd/1] \"SELECT\" \"3\"\n[3 unix:/run/kvd/1] \"MULTI\"\n[3 unix:/run/kvd/1] \"GET\" \"a\"\n[3 unix:/run/kvd/1] \"EXEC\"\n",
+		"a transaction when it runs");
+	run_line(0, "SELECT 0");
+	buf_reset(&fx.pushed[3], 0);
+	model_make_cold(fx.store, 0, SLICE("a"));
+	run_line(0, "GET a");
+	told_is(3, "", "a parked request is told");
+	store_poll(fx.store);
+	run_line(0, "GET a");
+	told_is(3, "[0 unix:/run/kvd/1] \"GET\" \"a\"\n", "once");
+	run_line(0, "AUTH me secret");
+	run_line(0, "HELLO 2 AUTH me secret SETNAME x");
+	told_is(3, "[0 unix:/run/kvd/1] \"AUTH\" \"(redacted)\" \"(redacted)\"\n"
+		   "[0 unix:/run/kvd/1] \"HELLO\" \"2\" \"AUTH\" \"(redacted)\" \"(redacted)\" \"SETNAME\" \"x\"\n", "no passwords");
+	line_is(3, "GET a", "-ERR Replica can't interact with the keyspace\n");
+	run_line(0, "CLIENT LIST ID 4");
+	reply_has("flags=UO ", "CLIENT LIST shows who watches");
+	line_is(3, "RESET", "+RESET\n");
+	buf_reset(&fx.pushed[3], 0);
+	run_line(0, "PING");
+	told_is(3, "", "RESET ends it");
+	fixture_close();
+}
+
+/* ---- times ---- */
+
+static void test_slowlog(void)
+{
+	char line[600] = "MGET", *p = line + 4;
+
+	fixture_open();
+	cmd_set_slowlog(fx.env, 0, 3);
+	run_line(0, "CLIENT SETNAME me");
+	for (int i = 0; i < 40; i++)
+		p += sprintf(p, " k%d", i);
+	run_line(0, line);
+	run_line(0, "AUTH me secret");
+	snprintf(line, sizeof(line), "SET a %0150d", 0);
+	run_line(0, line);
+	line_is(1, "SLOWLOG LEN", ":3\n");
+	run_line(1, "SLOWLOG GET -1");
+	reply_has("*3\r\n*6\r\n", "the latest requests are kept, up to the limit");
+	reply_has("*2\r\n$7\r\nSLOWLOG\r\n$3\r\nLEN\r\n$12\r\n/run/kvd/2:0\r\n$0\r\n\r\n", "with the client's address");
+	reply_has("... (22 more bytes)\r\n$12\r\n/run/kvd/1:0\r\n$2\r\nme\r\n", "and name, long words cut");
+	reply_has("*3\r\n$4\r\nAUTH\r\n$10\r\n(redacted)\r\n$10\r\n(redacted)\r\n", "and no passwords");
+	run_line(0, "SLOWLOG RESET");
+	p = line + sprintf(line, "MGET");
+	for (int i = 0; i < 40; i++)
+		p += sprintf(p, " k%d", i);
+	run_line(0, "MULTI");
+	run_line(0, line);
+	cmd_set_slowlog(fx.env, 0, 10);
+	run_line(0, "EXEC");
+	run_line(0, "SLOWLOG GET");
+	reply_has("*32\r\n$4\r\nMGET\r\n", "long requests are cut");
+	reply_has("... (10 more arguments)\r\n", "and say by how much");
+	ok(!memmem(fx.out.ptr, fx.out.len, "EXEC", 4), "the commands of a transaction stand for it");
+	cmd_set_slowlog(fx.env, 3600000000, 10);
+	run_line(0, "SLOWLOG RESET");
+	run_line(0, "PING");
+	line_is(0, "SLOWLOG LEN", ":0\n");
+	cmd_set_slowlog(fx.env, -1, 10);
+	run_line(0, "PING");
+	line_is(0, "SLOWLOG LEN", ":0\n");
+	fixture_close();
+}
+
+static void test_histogram(void)
+{
+	struct histogram *h = calloc(1, sizeof(*h));
+
+	for (uint64_t ns = 1; ns <= 1000000; ns++)
+		histogram_add(h, ns);
+	for (int i = 1; i < 10; i++) {
+		uint64_t p = histogram_percentile(h, i / 10.0), true_p = (uint64_t)i * 100000;
+		ok(p >= true_p && p - true_p <= true_p / 8, "a percentile is at most an eighth too high (%llu for %llu)",
+			(unsigned long long)p, (unsigned long long)true_p);
+	}
+	histogram_add(h, UINT64_MAX);
+	histogram_add(h, 0);
+	is_int((int64_t)h->count, 1000002, "no time is too long or too short");
+	free(h);
+
+	fixture_open();
+	for (int i = 0; i < 1000; i++)
+		run_line(0, "PING");
+	run_line(0, "HELLO 3");
+	run_line(0, "LATENCY HISTOGRAM ping nope");
+	reply_has("%1\r\n$4\r\nping\r\n%2\r\n$5\r\ncalls\r\n:1000\r\n$14\r\nhistogram_usec\r\n%", "LATENCY HISTOGRAM is a map of maps");
+	ok(fx.out.len > 7 && memcmp(fx.out.ptr + fx.out.len - 7, ":1000\r\n", 7) == 0, "whose last bucket holds all calls");
+	run_line(0, "INFO latencystats");
+	reply_has("latency_percentiles_usec_ping:p50=", "INFO latencystats has percentiles");
+	run_line(0, "CONFIG RESETSTAT");
+	line_is(0, "LATENCY HISTOGRAM ping", "%0\n");
+	run_line(0, "LATENCY DOCTOR");
+	reply_has("The latency monitor is off", "LATENCY DOCTOR says when there is nothing to see");
+	run_line(0, "MEMORY STATS");
+	reply_has("$10\r\nkeys.count\r\n:0\r\n", "MEMORY STATS");
+	run_line(0, "LOLWUT");
+	reply_has("txt:kvd ", "LOLWUT names the version");
+	fixture_close();
+}
+
 /* ---- INFO, KVD.STATS ---- */
 
 static void test_info(void)
@@ -809,6 +976,10 @@ int main(void)
 	test_passwords();
 	test_replies();
 	test_clients();
+	test_pause();
+	test_monitor();
+	test_slowlog();
+	test_histogram();
 	test_info();
 	test_call_counters();
 	test_table();

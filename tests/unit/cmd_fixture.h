@@ -20,7 +20,8 @@ static struct {
 	struct cmd_client *client[MAX_CLIENTS];
 	const char *password;
 	char appendonly[16];
-	unsigned shutdowns, kills, fetched;
+	unsigned shutdowns, kills, fetched, unpaused;
+	int64_t paused_ms;
 	struct buf out, pushed[MAX_CLIENTS];
 	struct cmd_result result;
 	enum cmd_status status;
@@ -111,6 +112,13 @@ static inline void host_push(void *arg, struct cmd_client *to, struct slice byte
 			buf_append_slice(&fx.pushed[i], bytes);
 }
 
+static inline void host_pause(void *arg, int64_t ms)
+{
+	(void)arg;
+	fx.paused_ms = ms;
+	fx.unpaused += ms == 0;
+}
+
 static inline void note_fetched(void *arg, void *token)
 {
 	(void)arg;
@@ -130,11 +138,12 @@ static inline void fixture_open(void)
 		.config_set = host_config_set,
 		.auth = host_auth,
 		.push = host_push,
+		.pause = host_pause,
 	};
 	fx.store = model_open(0, note_fetched, NULL);
 	fx.env = cmd_env_new(fx.store, &host);
 	strcpy(fx.appendonly, "yes");
-	fx.shutdowns = fx.kills = fx.fetched = 0;
+	fx.shutdowns = fx.kills = fx.fetched = fx.unpaused = 0;
 }
 
 static inline void fixture_close(void)
