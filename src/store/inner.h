@@ -152,6 +152,7 @@ struct store {
 	uint64_t rolled_back, told_rolled_back;
 
 	uint64_t commits, records, bytes_appended, expired, fetches, damaged;
+	uint64_t gaps; /* RECORD_GAP records replayed: a repair could not tell whose they were */
 	uint64_t recovered_records, recovered_bytes, recovery_us, tail_bytes_cut;
 	char problem[480];
 };

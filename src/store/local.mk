@@ -3,6 +3,7 @@ libstore_la_SOURCES = \
 	src/store/cache.c src/store/cache.h \
 	src/store/catalog.c src/store/catalog.h \
 	src/store/commit.c \
+	src/store/damaged.c src/store/damaged.h \
 	src/store/expire.c \
 	src/store/fetch.c \
 	src/store/inner.h \
@@ -16,19 +17,23 @@ libstore_la_SOURCES = \
 	src/store/keydir_shape.c \
 	src/store/keydir_tree.h \
 	src/store/locator.h \
+	src/store/offline.c src/store/offline.h \
 	src/store/read.c \
 	src/store/recent.c src/store/recent.h \
 	src/store/record.c src/store/record.h \
 	src/store/recover.c \
+	src/store/repair.c \
 	src/store/replay.c \
 	src/store/scan.c \
 	src/store/rollback.c \
 	src/store/segment.c src/store/segment.h \
 	src/store/status.c \
 	src/store/store.c src/store/store.h \
+	src/store/survey.c src/store/survey.h \
 	src/store/sync.c \
 	src/store/tail.c src/store/tail.h \
 	src/store/txn.c src/store/txn.h \
+	src/store/verify.c src/store/verify.h \
 	src/store/window.c src/store/window.h
 libstore_la_LIBADD = -lpthread
 

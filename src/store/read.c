@@ -20,12 +20,17 @@ int read_check(struct store *s, uint64_t where, struct slice bytes, struct slice
 	char name[SEGMENT_NAME_SIZE];
 	struct record r;
 
-	if (record_decode(bytes.ptr, bytes.len, record_bind(g->seed, offset), &r, &size) == 0 && r.type == RECORD_PUT &&
-		r.codec == 0 && slice_eq(r.key, key)) {
+	bool whole = record_decode(bytes.ptr, bytes.len, record_bind(g->seed, offset), &r, &size) == 0 && slice_eq(r.key, key);
+	if (whole && r.type == RECORD_PUT && r.codec == 0) {
 		*ret_value = r.value;
 		return 0;
 	}
+	bool is_lost = whole && r.type == RECORD_LOST;
 	segment_name(name, g->number);
+	if (is_lost) {
+		store_set_problem(s, "the value was lost to damage at offset %" PRIu64 " of %s; write or delete the key to end this", offset, name);
+		return STORE_CORRUPT;
+	}
 	s->damaged++;
 	store_set_problem(s, "the record at offset %" PRIu64 " of %s fails its checksum", offset, name);
 	store_tell(s, (struct store_event){ .kind = STORE_EVENT_DAMAGE, .file = name, .offset = offset, .bytes = locator_size(where) },

@@ -57,6 +57,24 @@ uint32_t record_bind(uint32_t segment_seed, uint64_t offset)
 	return segment_seed ^ (uint32_t)(offset / RECORD_ALIGN) * UINT32_C(0x9e3779b1);
 }
 
+/* The head check of a sum; never 0, which means that there is none. */
+static uint16_t fold_sum(uint32_t sum)
+{
+	uint16_t folded = (uint16_t)(sum ^ sum >> 16);
+
+	return folded ? folded : 1;
+}
+
+/* The sum of header and key: what stands in the place of the head check counts as zero. */
+static uint32_t sum_head(const char *data, size_t head, uint32_t bind)
+{
+	char fixed[RECORD_HEADER];
+
+	memcpy(fixed, data, sizeof(fixed));
+	put_le16(fixed + 30, 0);
+	return crc_update(crc_update(bind, fixed + 4, sizeof(fixed) - 4), data + RECORD_HEADER, head - RECORD_HEADER);
+}
+
 void record_encode(char *out, const struct record *r, uint32_t bind)
 {
 	bool expires = r->expire_wall_ms != RECORD_NEVER;
@@ -71,7 +89,7 @@ void record_encode(char *out, const struct record *r, uint32_t bind)
 	put_le64(out + 16, r->position);
 	put_le32(out + 24, r->distance);
 	put_le16(out + 28, (uint16_t)r->ns);
-	put_le16(out + 30, 0);
+	put_le16(out + 30, 0); /* until it is known */
 	if (expires) {
 		put_le64(p, (uint64_t)r->expire_wall_ms);
 		p += 8;
@@ -79,19 +97,40 @@ void record_encode(char *out, const struct record *r, uint32_t bind)
 	if (r->key.len)
 		memcpy(p, r->key.ptr, r->key.len);
 	p += r->key.len;
+	uint32_t sum = crc_update(bind, out + 4, (size_t)(p - out) - 4);
+	put_le16(out + 30, fold_sum(sum));
 	if (r->value.len)
 		memcpy(p, r->value.ptr, r->value.len);
+	put_le32(out, crc_update(sum, p, r->value.len));
 	p += r->value.len;
 	memset(p, 0, record_size(r->key.len, r->value.len, expires) - (size_t)(p - out));
-	put_le32(out, crc_update(bind, out + 4, (size_t)(p - out) - 4));
 }
 
 static bool is_plausible(const char *data, uint32_t key_len, uint32_t value_len)
 {
 	unsigned type = (unsigned char)data[4], flags = (unsigned char)data[5];
 
-	return type >= RECORD_PUT && type <= RECORD_SWAP && !(flags & ~(unsigned)(RECORD_COMMIT | RECORD_EXPIRES)) &&
-		data[7] == 0 && get_le16(data + 30) == 0 && key_len <= STORE_MAX_KEY && value_len <= STORE_MAX_VALUE;
+	return type >= RECORD_PUT && type <= RECORD_GAP && !(flags & ~(unsigned)(RECORD_COMMIT | RECORD_EXPIRES)) &&
+		data[7] == 0 && key_len <= STORE_MAX_KEY && value_len <= STORE_MAX_VALUE;
+}
+
+/* Reads the fields of a plausible header; `head` is the end of the key and `value` what is there of the value. */
+static void take_fields(const char *data, size_t head, size_t value, struct record *ret)
+{
+	bool expires = data[5] & RECORD_EXPIRES;
+	uint32_t key_len = get_le32(data + 8);
+
+	*ret = (struct record){
+		.type = (enum record_type)data[4],
+		.flags = (unsigned char)data[5],
+		.codec = (unsigned char)data[6],
+		.ns = get_le16(data + 28),
+		.position = get_le64(data + 16),
+		.distance = get_le32(data + 24),
+		.expire_wall_ms = expires ? (int64_t)get_le64(data + RECORD_HEADER) : RECORD_NEVER,
+		.key = slice(data + head - key_len, key_len),
+		.value = slice(data + head, value),
+	};
 }
 
 int record_decode(const char *data, size_t len, uint32_t bind, struct record *ret, uint64_t *ret_size)
@@ -109,20 +148,25 @@ int record_decode(const char *data, size_t len, uint32_t bind, struct record *re
 		*ret_size = size;
 		return RECORD_SHORT;
 	}
-	size_t head = RECORD_HEADER + (expires ? 8 : 0), used = head + key_len + value_len;
-	if (crc_update(bind, data + 4, used - 4) != get_le32(data))
+	size_t head = RECORD_HEADER + (expires ? 8 : 0) + key_len;
+	uint32_t sum = sum_head(data, head, bind);
+	uint16_t check = get_le16(data + 30);
+	if ((check && check != fold_sum(sum)) || crc_update(sum, data + head, value_len) != get_le32(data))
 		return RECORD_BAD;
-	*ret = (struct record){
-		.type = (enum record_type)data[4],
-		.flags = (unsigned char)data[5],
-		.codec = (unsigned char)data[6],
-		.ns = get_le16(data + 28),
-		.position = get_le64(data + 16),
-		.distance = get_le32(data + 24),
-		.expire_wall_ms = expires ? (int64_t)get_le64(data + RECORD_HEADER) : RECORD_NEVER,
-		.key = slice(data + head, key_len),
-		.value = slice(data + head + key_len, value_len),
-	};
+	take_fields(data, head, value_len, ret);
 	*ret_size = size;
+	return 0;
+}
+
+int record_decode_head(const char *data, size_t len, uint32_t bind, struct record *ret, uint64_t *ret_size)
+{
+	if (len < RECORD_HEADER)
+		return RECORD_BAD;
+	uint32_t key_len = get_le32(data + 8), value_len = get_le32(data + 12);
+	size_t head = RECORD_HEADER + (data[5] & RECORD_EXPIRES ? 8 : 0) + (size_t)key_len;
+	if (!is_plausible(data, key_len, value_len) || head > len || get_le16(data + 30) != fold_sum(sum_head(data, head, bind)))
+		return RECORD_BAD;
+	take_fields(data, head, value_len < len - head ? value_len : len - head, ret);
+	*ret_size = record_size(key_len, value_len, data[5] & RECORD_EXPIRES);
 	return 0;
 }

@@ -3,7 +3,7 @@
  * The record, format version 1 (kvd-format(5)). All integers are little-endian.
  *
  *   offset size
- *        0    4  checksum: CRC-32 of bytes 4 .. end of value, started from the record's binding (record_bind)
+ *        0    4  checksum: CRC-32 of bytes 4 .. end of value with bytes 30 and 31 as zero, started from the record's binding (record_bind)
  *        4    1  type (enum record_type)
  *        5    1  flags (enum record_flag)
  *        6    1  codec of the value (0 raw; 1 zlib, 2 lz4, 3 zstd are reserved)
@@ -13,13 +13,17 @@
  *       16    8  position: where in the endless log the record was first written
  *       24    4  synced distance: position minus the position known to be durable when this was written; all ones: no claim
  *       28    2  namespace (the physical database)
- *       30    2  zero
+ *       30    2  head check: the same CRC-32 as far as the end of the key, its halves combined by xor, 1 for 0; 0: not there
  *       32    8  expiry, Unix time in ms; present only with RECORD_EXPIRES
  *            key, value, then zeros up to record_size()
  *
  * A record is valid only at its own place: the binding is made of store id, segment number and offset, so that neither
  * a recycled block nor a swapped file can pass for it. Bits and bytes not named are zero; a reader refuses others.
  * A transaction is a run of records in one segment, the last of which carries RECORD_COMMIT.
+ *
+ * The head check adds nothing to a whole record. When the checksum fails it tells whether the damage is behind the key, and so whose value
+ * is lost. Two types are written by a repair alone, in the place of what could not be read: RECORD_LOST says so of the value of a
+ * key, RECORD_GAP of bytes whose key is not known.
  */
 #ifndef STORE_RECORD_H
 #define STORE_RECORD_H
@@ -27,7 +31,7 @@
 #include <stdint.h>
 #include "base/slice.h"
 
-enum record_type { RECORD_PUT = 1, RECORD_DELETE = 2, RECORD_FLUSH = 3, RECORD_SWAP = 4 };
+enum record_type { RECORD_PUT = 1, RECORD_DELETE = 2, RECORD_FLUSH = 3, RECORD_SWAP = 4, RECORD_LOST = 5, RECORD_GAP = 6 };
 enum record_flag { RECORD_COMMIT = 1, RECORD_EXPIRES = 2 };
 
 #define RECORD_HEADER 32
@@ -68,5 +72,11 @@ enum { RECORD_SHORT = 1, RECORD_BAD = 2 };
  * header is plausible but *ret_size bytes are needed. RECORD_BAD: no record here.
  */
 int record_decode(const char *data, size_t len, uint32_t bind, struct record *ret, uint64_t *ret_size);
+
+/*
+ * The same of a record that record_decode calls bad, by the head check alone: 0 when header and key are as they were written (one damage of a
+ * key in 65536 passes for none). ret->value is where the value was, cut to what is there; *ret_size may be more than len.
+ */
+int record_decode_head(const char *data, size_t len, uint32_t bind, struct record *ret, uint64_t *ret_size);
 
 #endif

@@ -39,7 +39,7 @@ static int has_content(struct store *s, const char *name)
 	int fd = s->io->open(s->io, s->dir, name, O_RDONLY, 0);
 	if (fd < 0)
 		return fd;
-	struct window w = { .s = s, .fd = fd };
+	struct window w = { .io = s->io, .fd = fd };
 	char id[8] = { 0 };
 	int r = s->io->fstat(s->io, fd, &st);
 	/* Without a catalog the store's id is not known: the file's own will do. */

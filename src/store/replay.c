@@ -5,7 +5,7 @@
  * damage, and then the store does not open. The two are told apart by what records claim: each names a position that was known to be durable
  * when it was written, so a bad record below the claim of a later good one was once whole on disk.
  */
-#include "store/window.h"
+#include "store/verify.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,6 +56,7 @@ static int apply(struct store *s, enum record_type type, unsigned ns, struct sli
 		return -ENOMEM;
 	switch (type) {
 	case RECORD_PUT:
+	case RECORD_LOST:
 		r = keydir_put(s->keydir[ns], key, entry, &old);
 		if (r < 0)
 			return r;
@@ -80,6 +81,9 @@ static int apply(struct store *s, enum record_type type, unsigned ns, struct sli
 		}
 		return 0;
 	}
+	case RECORD_GAP:
+		s->gaps++;
+		return 0;
 	}
 	return 0;
 }
@@ -153,30 +157,28 @@ static int replay_records(struct replay *p, uint64_t *ret_end)
 	return 0;
 }
 
-/* Looks behind a bad record for a good one that says the bad one's place was durable. 0: none, RECORD_BAD: there is one. */
-static int search_claim(struct window *w, const struct segment *g, uint64_t bad, uint64_t *ret_used)
+static int report_damage(struct replay *p, uint64_t offset, const char *what)
 {
-	uint64_t base = g->first - SEGMENT_HEADER, size;
-	struct record r;
-	struct slice bytes;
+	char name[SEGMENT_NAME_SIZE];
 
-	*ret_used = bad;
-	for (uint64_t offset = bad; offset < w->limit; offset += RECORD_ALIGN) {
-		int error = window_at(w, offset, RECORD_HEADER, &bytes);
-		if (error)
-			return error;
-		if (bytes.len >= 8 ? get_le64(bytes.ptr) != 0 : bytes.len != 0)
-			*ret_used = offset + 8 < w->limit ? offset + 8 : w->limit;
-		/* The position is the cheap test: few places that are no record hold their own position at the right spot. */
-		if (bytes.len < RECORD_HEADER || get_le64(bytes.ptr + 16) != base + offset || offset == bad)
-			continue;
-		error = window_record(w, g, offset, &r, &size);
-		if (error < 0)
-			return error;
-		if (error == 0 && r.distance != RECORD_NO_CLAIM && r.position - r.distance > base + bad)
-			return RECORD_BAD;
-	}
-	return 0;
+	segment_name(name, p->g->number);
+	return error_set(p->e, -EUCLEAN, "%s/%s: damaged at offset %" PRIu64 ": %s", p->s->options.path, name, offset, what);
+}
+
+/* Looks behind a bad record for a good one that says the bad one's place was durable, and for the end of what is not zero. */
+static int search_claim(struct replay *p, uint64_t bad, uint64_t *ret_used)
+{
+	struct verify_walk v = { .w = p->w, .g = p->g };
+	int r = verify_used(&v, bad, ret_used);
+
+	if (r == 0)
+		r = verify_find_claim(&v, bad);
+	p->w = v.w;
+	if (r == 0)
+		return report_damage(p, bad, "a record fails its checksum and later records prove that it was whole once");
+	if (r == VERIFY_GIVEN_UP)
+		return report_damage(p, bad, "a record fails its checksum, and too much behind it looks like records to tell why");
+	return r == VERIFY_END ? 0 : r;
 }
 
 /* Copies the bytes that are about to be cut to damaged/, for whoever wants to look at them. Best effort. */
@@ -233,14 +235,6 @@ static int write_again(struct replay *p, uint64_t end)
 	return 0;
 }
 
-static int report_damage(struct replay *p, uint64_t offset, const char *what)
-{
-	char name[SEGMENT_NAME_SIZE];
-
-	segment_name(name, p->g->number);
-	return error_set(p->e, -EUCLEAN, "%s/%s: damaged at offset %" PRIu64 ": %s", p->s->options.path, name, offset, what);
-}
-
 /* The active segment ended at `end` (a bad record, or the limit): decide, cut, make what is left durable. */
 static int cut_tail(struct replay *p, uint64_t end, uint64_t file_size)
 {
@@ -250,9 +244,7 @@ static int cut_tail(struct replay *p, uint64_t end, uint64_t file_size)
 	char name[SEGMENT_NAME_SIZE];
 
 	p->w.limit = file_size;
-	int r = search_claim(&p->w, p->g, end, &used);
-	if (r == RECORD_BAD)
-		return report_damage(p, end, "a record fails its checksum and later records prove that it was whole once");
+	int r = search_claim(p, end, &used);
 	if (r)
 		return r;
 	drop_pending(p);
@@ -333,7 +325,7 @@ static int replay_segment(struct replay *p, const struct catalog *c, size_t i)
 		return error_set(p->e, fd == -ENOENT ? -EUCLEAN : fd, "%s/%s: %s", s->options.path, name,
 			fd == -ENOENT ? "named in the catalog but missing" : strerror(-fd));
 	atomic_store(&p->g->fd, fd);
-	p->w = (struct window){ .s = s, .fd = fd };
+	p->w = (struct window){ .io = s->io, .fd = fd };
 	int r = segment_check_header(s->io, fd, s->id, in->number, &first, p->e);
 	if (r == 0 && first != in->first)
 		r = report_damage(p, 32, "its first position is not the catalog's");

@@ -103,7 +103,11 @@ static void undo_one(struct store *s, const struct undo *u)
 		uint8_t keep = s->ns_of[ns];
 		s->ns_of[ns] = s->ns_of[get_le16(key.ptr)];
 		s->ns_of[get_le16(key.ptr)] = keep;
+		break;
 	}
+	case RECORD_LOST:
+	case RECORD_GAP: /* never committed */
+		break;
 	}
 }
 

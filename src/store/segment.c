@@ -30,20 +30,25 @@ uint64_t segment_name_number(const char *name)
 	return strcmp(again, name) == 0 ? number : 0;
 }
 
+void segment_encode_header(char *out, const struct segment *g, uint64_t store_id, int64_t now_wall_ms)
+{
+	memset(out, 0, SEGMENT_HEADER);
+	memcpy(out, magic, sizeof(magic));
+	put_le32(out + 8, SEGMENT_VERSION);
+	put_le32(out + 12, SEGMENT_HEADER);
+	put_le64(out + 16, store_id);
+	put_le64(out + 24, g->number);
+	put_le64(out + 32, g->first);
+	put_le64(out + 40, (uint64_t)now_wall_ms);
+	put_le32(out + 60, crc_update(0, out, 60));
+}
+
 int segment_create(struct io *io, int dir, const struct segment *g, uint64_t store_id, int64_t now_wall_ms, int *ret_fd)
 {
 	static const char zeros[SEGMENT_RESERVE];
-	char name[SEGMENT_NAME_SIZE], new_name[SEGMENT_NAME_SIZE + 8], head[SEGMENT_HEADER] = { 0 };
+	char name[SEGMENT_NAME_SIZE], new_name[SEGMENT_NAME_SIZE + 8], head[SEGMENT_HEADER];
 
-	memcpy(head, magic, sizeof(magic));
-	put_le32(head + 8, SEGMENT_VERSION);
-	put_le32(head + 12, SEGMENT_HEADER);
-	put_le64(head + 16, store_id);
-	put_le64(head + 24, g->number);
-	put_le64(head + 32, g->first);
-	put_le64(head + 40, (uint64_t)now_wall_ms);
-	put_le32(head + 60, crc_update(0, head, 60));
-
+	segment_encode_header(head, g, store_id, now_wall_ms);
 	segment_name(name, g->number);
 	snprintf(new_name, sizeof(new_name), "%s" SEGMENT_NEW_SUFFIX, name);
 	int r = io->unlink(io, dir, new_name); /* of an attempt that failed */

@@ -51,6 +51,9 @@ uint64_t segment_name_number(const char *name);
 
 #define SEGMENT_NEW_SUFFIX ".new" /* of a file that is being made */
 
+/* The SEGMENT_HEADER bytes of a segment with number and first. */
+void segment_encode_header(char *out, const struct segment *g, uint64_t store_id, int64_t now_wall_ms);
+
 /*
  * Makes the file with its header and SEGMENT_RESERVE zeros behind it, syncs it and only then gives it its name (the directory is not
  * synced): whatever is called NNNNNNNNNN.seg was whole once. 0 or an error; *ret_fd is open for reading and writing.

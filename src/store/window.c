@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/window.h"
 
+#include <errno.h>
+
 int window_at(struct window *w, uint64_t offset, size_t len, struct slice *ret)
 {
 	if (offset + len > w->limit)
@@ -11,7 +13,9 @@ int window_at(struct window *w, uint64_t offset, size_t len, struct slice *ret)
 			want = (size_t)(w->limit - offset);
 		buf_reset(&w->data, want > WINDOW ? want : WINDOW);
 		int r = buf_reserve(&w->data, want + 1);
-		ssize_t n = r ? r : w->s->io->pread(w->s->io, w->fd, w->data.ptr, want, offset, 0);
+		ssize_t n = r ? r : w->io->pread(w->io, w->fd, w->data.ptr, want, offset, 0);
+		if (n == -EIO && want > len) /* a bad place further on is not the caller's */
+			n = w->io->pread(w->io, w->fd, w->data.ptr, len, offset, 0);
 		if (n < 0)
 			return (int)n;
 		w->start = offset;

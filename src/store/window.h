@@ -10,7 +10,7 @@
 #define WINDOW ((size_t)4 << 20) /* bytes read at a time */
 
 struct window {
-	struct store *s;
+	struct io *io;
 	int fd;
 	uint64_t limit;  /* file bytes that may be read */
 	uint64_t start;  /* file offset of data.ptr[0] */

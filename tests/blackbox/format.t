@@ -46,16 +46,19 @@ def read_records(data, store, number, first, end):
     seed = zlib.crc32(struct.pack("<QQ", store, number))
     at = 64
     while at < end:
-        checksum, kind, flags, codec, zero, key_len, value_len, position, distance, space, zeros = \
+        checksum, kind, flags, codec, zero, key_len, value_len, position, distance, space, check = \
             struct.unpack_from("<IBBBBIIQIHH", data, at)
         body = at + 32 + 8 * bool(flags & EXPIRES)
         used = body + key_len + value_len
         size = record_size(used - at)
         binding = seed ^ (at // 8 * 0x9E3779B1 & 0xFFFFFFFF)
+        fixed = data[at + 4:at + 30] + bytes(2)
+        head_sum = zlib.crc32(fixed + data[at + 32:body + key_len], binding)
         problems = [text for text, wrong in (
-            ("checksum", zlib.crc32(data[at + 4:used], binding) != checksum),
+            ("checksum", zlib.crc32(data[body + key_len:used], head_sum) != checksum),
+            ("head check", check != ((head_sum ^ head_sum >> 16) & 0xFFFF or 1)),
             ("type", kind not in (PUT, DELETE, FLUSH, SWAP)), ("flags", flags & ~3), ("codec", codec),
-            ("zeros", zero or zeros), ("position", position != first - 64 + at),
+            ("zeros", zero), ("position", position != first - 64 + at),
             ("distance", distance != 0xFFFFFFFF and distance > position),
             ("padding", data[used:at + size] != bytes(at + size - used))) if wrong]
         if problems:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The record format: sizes, golden bytes, every flipped bit, every cut.
  */
+#include "base/bytes.h"
 #include "base/crc.h"
 #include "store/locator.h"
 #include "store/record.h"
@@ -42,12 +43,14 @@ static void test_golden(void)
 	uint64_t size = record_size(6, 6, true);
 	record_encode(out, &sample, bind);
 	is_int((int64_t)size, sizeof(golden), "the sample takes 56 bytes");
+	uint32_t head = crc_update(bind, golden + 4, 46 - 4), sum = crc_update(bind, golden + 4, 52 - 4);
+	is_int(get_le16(out + 30), (head ^ head >> 16) & 0xffff, "the head check is the checksum up to the end of the key, folded");
+	put_le16(out + 30, 0);
 	is_mem(out + 4, size - 4, golden + 4, sizeof(golden) - 4, "the sample is encoded byte by byte as documented");
-	uint32_t sum = crc_update(bind, golden + 4, 52 - 4);
 	ok(memcmp(out, &sum, 4) == 0, "the checksum runs from byte 4 to the end of the value, from the binding on");
 	struct record r;
 	uint64_t got;
-	is_int(record_decode(out, size, bind, &r, &got), 0, "it reads back");
+	is_int(record_decode(out, size, bind, &r, &got), 0, "it reads back, also without a head check");
 	ok(got == size && r.type == RECORD_PUT && r.ns == 3 && r.position == sample.position && r.distance == 77 &&
 			r.expire_wall_ms == sample.expire_wall_ms && slice_eq(r.key, sample.key) && slice_eq(r.value, sample.value),
 		"every field reads back");
@@ -68,6 +71,17 @@ static void test_damage(void)
 		out[bit / 8] ^= (char)(1 << bit % 8);
 	}
 	is_int(accepted, 0, "no flipped bit of header, key or value is accepted");
+	unsigned known = 0, denied = 0;
+	for (size_t bit = 0; bit < 52 * 8; bit++) {
+		out[bit / 8] ^= (char)(1 << bit % 8);
+		int head = record_decode_head(out, size, bind, &r, &got);
+		bool in_head = bit / 8 >= 4 && bit / 8 < 46;
+		denied += in_head && head == RECORD_BAD;
+		known += !in_head && head == 0 && slice_eq(r.key, sample.key) && got == size;
+		out[bit / 8] ^= (char)(1 << bit % 8);
+	}
+	is_int(denied, (46 - 4) * 8, "no flipped bit of header or key passes the head check");
+	is_int(known, (4 + 6) * 8, "a flipped bit of checksum or value leaves the key known");
 	accepted = 0;
 	for (size_t len = 0; len < size; len++)
 		accepted += record_decode(out, len, bind, &r, &got) != RECORD_SHORT;
