@@ -148,6 +148,8 @@ static void print_advice(char *out, size_t size, const char *dir, int error)
 	if (error == -EROFS && unit)
 		snprintf(out, size, "; %s writes only where its unit allows: /etc/systemd/system/%s.d/data.conf needs the lines "
 				    "[Service] ReadWritePaths=%s", unit, unit, dir);
+	else if (error == -EUCLEAN)
+		snprintf(out, size, "; kvctl verify --offline %s lists what is damaged, kvctl repair %s sets it aside", dir, dir);
 	else if ((error == -EACCES || error == -EPERM) && stat(dir, &st) == 0 && st.st_uid != geteuid() &&
 		 (pw = getpwuid(geteuid())))
 		snprintf(out, size, "; it has to belong to the user kvd runs as: chown -R %s: %s", pw->pw_name, dir);

@@ -26,6 +26,7 @@ libkvctl_la_SOURCES = \
 	src/kvctl/verbs_admin.c \
 	src/kvctl/verbs_data.c \
 	src/kvctl/verbs_expiry.c \
+	src/kvctl/verbs_offline.c \
 	src/kvctl/words.c
 libkvctl_la_CPPFLAGS = $(AM_CPPFLAGS) $(HIREDIS_CFLAGS) $(LIBEDIT_CFLAGS) $(JANSSON_CFLAGS)
 libkvctl_la_LIBADD = $(HIREDIS_LIBS) $(LIBEDIT_LIBS) $(JANSSON_LIBS)
@@ -33,12 +34,12 @@ libkvctl_la_LIBADD = $(HIREDIS_LIBS) $(LIBEDIT_LIBS) $(JANSSON_LIBS)
 bin_PROGRAMS += kvctl
 kvctl_SOURCES = src/kvctl/main.c
 kvctl_CPPFLAGS = $(libkvctl_la_CPPFLAGS)
-kvctl_LDADD = libkvctl.la libbase.la
+kvctl_LDADD = libkvctl.la libstore.la libbase.la
 
 check_PROGRAMS += tests/unit/kvctl.t
 tests_unit_kvctl_t_SOURCES = tests/unit/kvctl.c tests/tap.h
 tests_unit_kvctl_t_CPPFLAGS = $(libkvctl_la_CPPFLAGS)
-tests_unit_kvctl_t_LDADD = libkvctl.la libbase.la
+tests_unit_kvctl_t_LDADD = libkvctl.la libstore.la libbase.la
 TESTS += tests/unit/kvctl.t
 
 kvctl_tests = tests/blackbox/kvctl.t tests/blackbox/kvctl_import.t

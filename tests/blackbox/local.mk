@@ -3,6 +3,7 @@ blackbox_tests = \
 	tests/blackbox/persistence.t \
 	tests/blackbox/crash.t \
 	tests/blackbox/tail.t \
+	tests/blackbox/damage.t \
 	tests/blackbox/format.t \
 	tests/blackbox/protocol.t \
 	tests/blackbox/abuse.t \

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Tools for the files of a store that no daemon has open.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <time.h>
+#include "kvctl/output.h"
+#include "kvctl/verb.h"
+#include "store/offline.h"
+
+struct offline_job {
+	struct kvctl *k;
+	struct slice prefix; /* of the keys to show; empty: all */
+};
+
+static const char *const codecs[] = { "raw", "zlib", "lz4", "zstd" };
+
+static const char *codec_name(unsigned codec)
+{
+	return codec < sizeof(codecs) / sizeof(codecs[0]) ? codecs[codec] : "unknown";
+}
+
+static const char *kind_name(enum offline_kind kind)
+{
+	static const char *const names[] = { [OFFLINE_RECORD] = "record", [OFFLINE_VALUE] = "value", [OFFLINE_BYTES] = "bytes",
+		[OFFLINE_FILE] = "file", [OFFLINE_TAIL] = "tail" };
+
+	return names[kind];
+}
+
+static void print_time(struct kvctl *k, int64_t wall_ms)
+{
+	time_t seconds = (time_t)(wall_ms / 1000);
+	struct tm tm;
+	char text[32];
+
+	if (gmtime_r(&seconds, &tm) && strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm))
+		output_printf(k, "  until %s.%03dZ", text, (int)(wall_ms % 1000));
+}
+
+static void print_record(struct kvctl *k, const struct offline_item *item)
+{
+	struct buf key = { 0 };
+
+	escape(&key, item->key, "\\\"");
+	output_printf(k, "%12" PRIu64 "  %-6s  ns %u  \"", item->offset, item->type, item->ns);
+	output_bytes(k, buf_slice(&key));
+	output_printf(k, "\"  %" PRIu64 " bytes  %s", item->value_len, codec_name(item->codec));
+	if (item->expire_wall_ms != INT64_MAX)
+		print_time(k, item->expire_wall_ms);
+	output_printf(k, "%s  %s\n", item->commit ? "  commit" : "", item->kind == OFFLINE_RECORD ? "good" : "DAMAGED VALUE");
+	buf_free(&key);
+}
+
+static void print_damage(struct kvctl *k, const struct offline_item *item)
+{
+	struct buf key = { 0 };
+
+	output_printf(k, "%s: offset %" PRIu64 ", %" PRIu64 " bytes: %s", item->file, item->offset, item->size, item->text);
+	if (item->kind == OFFLINE_VALUE) {
+		escape(&key, item->key, "\\\"");
+		output_printf(k, ": key \"");
+		output_bytes(k, buf_slice(&key));
+		output_printf(k, "\", namespace %u", item->ns);
+		buf_free(&key);
+	}
+	output_printf(k, "\n");
+}
+
+static void print_json(struct kvctl *k, const struct offline_item *item)
+{
+	json_t *o = json_pack("{s:s, s:s, s:I, s:I}", "file", item->file, "kind", kind_name(item->kind), "offset", (json_int_t)item->offset,
+		"size", (json_int_t)item->size);
+
+	if (o && item->type) {
+		json_object_set_new(o, "type", json_string(item->type));
+		json_object_set_new(o, "namespace", json_integer(item->ns));
+		json_put_bytes(o, "key", item->key);
+		json_object_set_new(o, "value_bytes", json_integer((json_int_t)item->value_len));
+		json_object_set_new(o, "codec", json_string(codec_name(item->codec)));
+		json_object_set_new(o, "position", json_integer((json_int_t)item->position));
+		json_object_set_new(o, "commit", json_boolean(item->commit));
+		if (item->expire_wall_ms != INT64_MAX)
+			json_object_set_new(o, "expires_ms", json_integer((json_int_t)item->expire_wall_ms));
+	}
+	if (o)
+		json_object_set_new(o, "good", json_boolean(item->kind == OFFLINE_RECORD));
+	if (o && item->text)
+		json_object_set_new(o, "problem", json_string(item->text));
+	output_json(k, o);
+}
+
+static void show(void *arg, const struct offline_item *item)
+{
+	struct offline_job *j = arg;
+
+	if (j->k->output_error)
+		return;
+	if (j->k->json)
+		print_json(j->k, item);
+	else
+		print_damage(j->k, item);
+}
+
+static void show_all(void *arg, const struct offline_item *item)
+{
+	struct offline_job *j = arg;
+
+	if (j->k->output_error || !slice_has_prefix(item->key, j->prefix))
+		return;
+	if (j->k->json)
+		print_json(j->k, item);
+	else if (item->type)
+		print_record(j->k, item);
+	else
+		print_damage(j->k, item);
+}
+
+static enum kvctl_exit take_path(struct kvctl *k, struct slice in, char out[PATHS_MAX])
+{
+	if (in.len == 0 || in.len >= PATHS_MAX || memchr(in.ptr, 0, in.len))
+		return refuse(k, KVCTL_USAGE, "\"%.*s\" is no path", (int)in.len, in.ptr);
+	memcpy(out, in.ptr, in.len);
+	out[in.len] = '\0';
+	return KVCTL_DONE;
+}
+
+static void print_summary(struct kvctl *k, const struct offline_report *r)
+{
+	if (k->json) {
+		output_json(k, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "segments", (json_int_t)r->segments, "records",
+			(json_int_t)r->records, "bytes", (json_int_t)r->bytes, "damaged", (json_int_t)r->damaged, "damaged_bytes",
+			(json_int_t)r->damaged_bytes, "lost", (json_int_t)r->lost, "gaps", (json_int_t)r->gaps, "tail_bytes", (json_int_t)r->tail_bytes));
+		return;
+	}
+	if (k->quiet)
+		return;
+	output_printf(k, "%" PRIu64 " segments, %" PRIu64 " records, %" PRIu64 " bytes: ", r->segments, r->records, r->bytes);
+	if (r->damaged)
+		output_printf(k, "%" PRIu64 " damaged %s", r->damaged, r->damaged == 1 ? "place" : "places");
+	else
+		output_printf(k, "no damage");
+	if (r->lost || r->gaps)
+		output_printf(k, "; repaired: %" PRIu64 " values lost, %" PRIu64 " gaps", r->lost, r->gaps);
+	output_printf(k, "\n");
+}
+
+static enum kvctl_exit verify_offline(struct kvctl *k, struct slice dir)
+{
+	struct offline_job j = { .k = k };
+	struct offline_report report;
+	struct error e = { 0 };
+	char path[PATHS_MAX];
+	enum kvctl_exit code = take_path(k, dir, path);
+
+	if (code)
+		return code;
+	if (offline_verify(&io_system, path, show, &j, &report, &e))
+		return refuse(k, KVCTL_REFUSED, "%s", e.text);
+	print_summary(k, &report);
+	return report.damaged ? KVCTL_REFUSED : KVCTL_DONE;
+}
+
+int verb_dump(struct kvctl *k, const struct args *a)
+{
+	struct offline_job j = { .k = k };
+	struct offline_report report;
+	struct error e = { 0 };
+	char path[PATHS_MAX], *slash;
+	enum kvctl_exit code = take_path(k, args_at(a, 0), path);
+
+	if (code)
+		return code;
+	args_option(a, "prefix", &j.prefix);
+	slash = strrchr(path, '/');
+	if (slash)
+		*slash = '\0';
+	if (offline_dump(&io_system, slash == path ? "/" : slash ? path : ".", slash ? slash + 1 : path, show_all, &j, &report, &e))
+		return refuse(k, KVCTL_REFUSED, "%s", e.text);
+	return report.damaged ? KVCTL_REFUSED : KVCTL_DONE;
+}
+
+static void warn_gaps(struct kvctl *k, const struct offline_report *r)
+{
+	if (r->gaps)
+		complain(k, "it could not be told whose some of the damaged bytes were: a key they wrote shows the value it had before, or none");
+}
+
+int verb_repair(struct kvctl *k, const struct args *a)
+{
+	struct offline_job j = { .k = k };
+	struct offline_report report;
+	struct error e = { 0 };
+	char path[PATHS_MAX];
+	enum kvctl_exit code = take_path(k, args_at(a, 0), path);
+
+	if (code)
+		return code;
+	if (offline_repair(&io_system, path, show, &j, &report, &e))
+		return refuse(k, KVCTL_REFUSED, "%s", e.text);
+	print_summary(k, &report);
+	warn_gaps(k, &report);
+	return KVCTL_DONE;
+}
+
+int verb_verify(struct kvctl *k, const struct args *a)
+{
+	struct slice dir;
+
+	if (args_option(a, "offline", &dir))
+		return verify_offline(k, dir);
+	return refuse(k, KVCTL_USAGE, "say --offline DIR");
+}
