@@ -216,7 +216,7 @@ static void put_commands(void)
 {
 	static const struct {
 		const char *group, *title;
-	} titles[] = { { "string", "Strings" }, { "generic", "Keys" }, { "transactions", "Transactions" },
+	} titles[] = { { "string", "Strings" }, { "bitmap", "Bits" }, { "generic", "Keys" }, { "transactions", "Transactions" },
 		{ "pubsub", "Publish and subscribe" }, { "connection", "Connections" }, { "server", "Server" },
 		{ "kvd", "kvd's own" } };
 

@@ -4,6 +4,7 @@ libbase_la_SOURCES = \
 	src/base/bytes.h \
 	src/base/clock.c src/base/clock.h \
 	src/base/crc.c src/base/crc.h \
+	src/base/crc64.c src/base/crc64.h \
 	src/base/error.c src/base/error.h \
 	src/base/hash.h \
 	src/base/io.c src/base/io.h \

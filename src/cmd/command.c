@@ -68,6 +68,7 @@ static void list_categories(const struct command *k, char *out, size_t size)
 		{ "connection", "@connection" },
 		{ "transactions", "@transaction" },
 		{ "pubsub", "@pubsub" },
+		{ "bitmap", "@bitmap" },
 		{ "kvd", "@kvd" },
 	};
 	struct buf b = { 0 };

@@ -41,6 +41,7 @@ struct cmd_env *cmd_env_free(struct cmd_env *e)
 	if (!e)
 		return NULL;
 	cursors_free(e->cursors);
+	free(e->crc64);
 	free(e->watches);
 	pubsub_free(e);
 	timing_free(&e->timing);

@@ -73,6 +73,7 @@ enum event_kind {
 	EVENT_MISS = 64     /* m */
 };
 
+struct crc64;
 struct watch;
 struct cursors;
 
@@ -101,6 +102,7 @@ struct cmd_env {
 	struct cursors *cursors;    /* made at the first SCAN */
 	struct pubsub pubsub;
 	unsigned events; /* enum event_kind */
+	struct crc64 *crc64; /* made at the first DUMP or RESTORE */
 	struct timing timing;
 	LIST_HEAD(, cmd_client) monitors;
 	int64_t pause_end_ms; /* CLIENT PAUSE: store_now() of its end, 0: there is none */

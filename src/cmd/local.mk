@@ -2,6 +2,7 @@
 noinst_LTLIBRARIES += libcmd.la
 libcmd_la_SOURCES = \
 	src/cmd/backup.c \
+	src/cmd/bit.c src/cmd/bit.h src/cmd/bitfield.c \
 	src/cmd/call.c \
 	src/cmd/client.c \
 	src/cmd/cmd.h \
@@ -10,6 +11,7 @@ libcmd_la_SOURCES = \
 	src/cmd/config.c \
 	src/cmd/counter.c \
 	src/cmd/dispatch.c \
+	src/cmd/dump.c \
 	src/cmd/env.c src/cmd/env.h \
 	src/cmd/event.c \
 	src/cmd/expire.c \
@@ -17,6 +19,8 @@ libcmd_la_SOURCES = \
 	src/cmd/index.c src/cmd/index.h \
 	src/cmd/info.c \
 	src/cmd/key.c \
+	src/cmd/lcs.c \
+	src/cmd/lzf.c src/cmd/lzf.h \
 	src/cmd/monitor.c \
 	src/cmd/multi.c \
 	src/cmd/object.c \

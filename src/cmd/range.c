@@ -5,7 +5,7 @@
 #include "base/num.h"
 
 /* A range without a limit must not make a reply of any size; more than this is asked for in pieces. */
-enum { MAX_RANGE = 512 << 20 };
+enum { MAX_RANGE = 512 << 20, MAX_DELETED = 1048576 };
 
 struct range {
 	bool reverse, values;
@@ -87,5 +87,55 @@ int range_range(struct call *call)
 	if (r || pending)
 		return r ? r : STORE_PENDING;
 	resp_array_end(&call->out, mark, range.values ? 2 * n : n);
+	return 0;
+}
+
+/* ---- KVD.DELRANGE ---- */
+
+/* A scan must not meet writes of its own transaction on its way, so the keys are listed first. */
+static int list_keys(struct call *call, struct buf *list, size_t *ret_n)
+{
+	struct txn_scan *scan = txn_scan_begin(call->txn, call->client->db, call->argv[1], call->argv[2], false);
+	struct slice key;
+	bool failed = false;
+	char *copy;
+	size_t n = 0;
+
+	if (!scan)
+		return -ENOMEM;
+	while (!failed && n <= MAX_DELETED && txn_scan_next(scan, &key, NULL) == 0) {
+		copy = txn_alloc(call->txn, key.len ? key.len : 1);
+		failed = !copy;
+		if (failed)
+			break;
+		if (key.len)
+			memcpy(copy, key.ptr, key.len);
+		key.ptr = copy;
+		buf_append(list, &key, sizeof(key));
+		failed = list->failed;
+		n++;
+	}
+	txn_scan_end(scan);
+	*ret_n = n;
+	return failed ? -ENOMEM : 0;
+}
+
+int range_delrange(struct call *call)
+{
+	struct buf list = { 0 };
+	size_t n = 0;
+	int r = list_keys(call, &list, &n);
+
+	for (size_t i = 0; r == 0 && n <= MAX_DELETED && i < n; i++) {
+		struct slice key;
+		memcpy(&key, list.ptr + i * sizeof(key), sizeof(key));
+		r = call_delete(call, key);
+	}
+	buf_free(&list);
+	if (r)
+		return r;
+	if (n > MAX_DELETED)
+		return call_error(call, "ERR the range holds more than %d keys, delete it in pieces", MAX_DELETED);
+	resp_int(&call->out, (int64_t)n);
 	return 0;
 }

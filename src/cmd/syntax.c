@@ -191,6 +191,9 @@ static const char *find_type(const struct node *n)
 	} types[] = {
 		{ "key", "key" },
 		{ "newkey", "key" },
+		{ "key1", "key" },
+		{ "key2", "key" },
+		{ "destkey", "key" },
 		{ "source", "key" },
 		{ "destination", "key" },
 		{ "pattern", "pattern" },
@@ -214,6 +217,10 @@ static const char *find_type(const struct node *n)
 		{ "numreplicas", "integer" },
 		{ "timeout", "integer" },
 		{ "version", "integer" },
+		{ "bit", "integer" },
+		{ "ttl", "integer" },
+		{ "frequency", "integer" },
+		{ "min-match-len", "integer" },
 	};
 
 	switch (n->kind) {

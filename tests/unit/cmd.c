@@ -4,6 +4,7 @@
  * classes, held replies, passwords, limits. The commands one by one are in cmd_table.c.
  */
 #include "cmd_fixture.h"
+#include "cmd/lzf.h"
 #include "cmd/room.h"
 
 /* ---- WATCH ---- */
@@ -248,6 +249,11 @@ static void test_pending(void)
 	pending_case("SET a 9 IFEQ 1", "+OK\n");
 	pending_case("SET a 9 GET", "$1\n1\n");
 	pending_case("EXPIRE a 100", ":1\n");
+	pending_case("BITCOUNT a", ":3\n");
+	pending_case("BITOP OR a a b", ":1\n");
+	pending_case("SETBIT a 7 0", ":1\n");
+	pending_case("BITFIELD a GET u8 0 SET u8 0 0", "*2\n:49\n:49\n");
+	pending_case("LCS a b LEN", ":0\n");
 	pending_case("KVD.RANGE \"\" \"\" WITHVALUES", "*6\n$1\na\n$1\n1\n$1\nb\n$1\n2\n$1\nc\n$1\n3\n");
 
 	fixture_open();
@@ -350,6 +356,89 @@ static void test_conditions(void)
 	reply_is("$-1\n", "a key of the largest size is taken");
 	fixture_close();
 	free(big);
+}
+
+/* ---- LCS, DUMP ---- */
+
+static void test_lcs_limit(void)
+{
+	char *value = malloc(1 << 20);
+	struct slice argv[] = { SLICE("SET"), SLICE("a"), slice(value, 1 << 20) };
+
+	memset(value, 'v', 1 << 20);
+	fixture_open();
+	cmd_run(client(0), argv, 3, &fx.out, &fx.result);
+	run_line(0, "SET b vwv");
+	line_is(0, "LCS a b LEN", ":2\n");
+	line_is(0, "LCS a a LEN", "-ERR the values are too long for LCS: the product of their lengths is limited to 16777216\n");
+	fixture_close();
+	free(value);
+}
+
+/* Whatever is dumped is restored as it was; the bytes of a dump are those Redis would understand. */
+static void test_dump(void)
+{
+	static const char twelve[] = "\0\xc0\x0c\x09\0\xec\xd8\xa9\x9d\x08\x82\xdf\x64";
+	static const size_t lens[] = { 0, 1, 63, 64, 16383, 16384, 100000 };
+	struct slice argv[] = { SLICE("SET"), SLICE("a"), slice("12", 2) }, dump;
+	struct slice restore[] = { SLICE("RESTORE"), SLICE("b"), SLICE("0"), { 0 }, SLICE("REPLACE") };
+	struct buf copy = { 0 };
+	char *value = malloc(100000), head[32];
+	unsigned bad = 0;
+
+	fixture_open();
+	cmd_run(client(0), argv, 3, &fx.out, &fx.result);
+	run_line(0, "DUMP a");
+	ok(fx.out.len == 20 && memcmp(fx.out.ptr + 5, twelve, 13) == 0, "an integer is dumped as one, with version and checksum");
+	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		for (size_t j = 0; j < lens[i]; j++)
+			value[j] = (char)random();
+		argv[2] = slice(value, lens[i]);
+		cmd_run(client(0), argv, 3, &fx.out, &fx.result);
+		run_line(0, "DUMP a");
+		copy.len = 0;
+		buf_append_slice(&copy, buf_slice(&fx.out));
+		dump = slice((char *)memchr(copy.ptr, '\n', copy.len) + 1, 0);
+		dump.len = (size_t)(copy.ptr + copy.len - dump.ptr) - 2;
+		for (size_t cut = 0; cut < dump.len && cut < 40; cut++) {
+			restore[3] = slice(dump.ptr, dump.len - cut - 1);
+			buf_reset(&fx.out, 0);
+			cmd_run(client(0), restore, 5, &fx.out, &fx.result);
+			bad += fx.out.ptr[0] != '-';
+		}
+		restore[3] = dump;
+		buf_reset(&fx.out, 0);
+		cmd_run(client(0), restore, 5, &fx.out, &fx.result);
+		run_line(0, "GET b");
+		snprintf(head, sizeof(head), "$%zu\r\n", lens[i]);
+		ok(fx.out.len == strlen(head) + lens[i] + 2 && memcmp(fx.out.ptr, head, strlen(head)) == 0 &&
+			   (lens[i] == 0 || memcmp(fx.out.ptr + strlen(head), value, lens[i]) == 0),
+			"%zu bytes are dumped and restored", lens[i]);
+	}
+	is_int(bad, 0, "and what is cut off is refused");
+	fixture_close();
+	buf_free(&copy);
+	free(value);
+}
+
+/* Packed bytes of any kind: nothing outside the output is touched. The sanitizers look on. */
+static void test_unpack(void)
+{
+	unsigned good = 0;
+
+	for (int i = 0; i < 200000; i++) {
+		size_t n = (size_t)random() % 12, len = (size_t)random() % 64;
+		char *packed = malloc(n + 1), *out = malloc(len + 1);
+		for (size_t j = 0; j < n; j++)
+			packed[j] = (char)(random() % 3 ? random() % 8 : random());
+		out[len] = 'x';
+		good += lzf_unpack(slice(packed, n), out, len);
+		if (out[len] != 'x')
+			bail("lzf_unpack wrote beyond its output");
+		free(packed);
+		free(out);
+	}
+	ok(good > 0, "some random bytes (%u) are packed ones, the others are refused", good);
 }
 
 /* ---- the MULTI queue ---- */
@@ -969,6 +1058,9 @@ int main(void)
 	test_glob();
 	test_pending();
 	test_conditions();
+	test_lcs_limit();
+	test_dump();
+	test_unpack();
 	test_queue_limit();
 	test_positions();
 	test_rotate();

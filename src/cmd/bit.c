@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Values as rows of bits, the highest of each byte first; behind the end all are zero.
+ */
+#include "cmd/bit.h"
+
+#include <errno.h>
+#include "base/num.h"
+
+bool bit_offset(struct call *call, struct slice s, unsigned unit, uint64_t *ret)
+{
+	bool scaled = unit && s.len && s.ptr[0] == '#';
+	uint64_t n;
+
+	if (scaled)
+		s = slice_skip(s, 1);
+	if (num_parse_u64(s, &n) == 0 && n < BIT_LIMIT && (!scaled || n * unit < BIT_LIMIT)) {
+		*ret = scaled ? n * unit : n;
+		return true;
+	}
+	call_error(call, "ERR bit offset is not an integer or out of range");
+	return false;
+}
+
+char *bit_copy(struct call *call, struct slice old, size_t len)
+{
+	char *value = txn_alloc(call->txn, len ? len : 1);
+
+	if (!value)
+		return NULL;
+	if (old.len)
+		memcpy(value, old.ptr, old.len);
+	if (len > old.len)
+		memset(value + old.len, 0, len - old.len);
+	return value;
+}
+
+static unsigned get_bit(struct slice s, uint64_t offset)
+{
+	return offset >> 3 < s.len ? (unsigned char)s.ptr[offset >> 3] >> (7 - (offset & 7)) & 1 : 0;
+}
+
+int bit_setbit(struct call *call)
+{
+	struct txn_value old = { { "", 0 }, STORE_NO_EXPIRY };
+	uint64_t offset;
+	int64_t on;
+	size_t len;
+	char *value;
+	int r;
+
+	if (!bit_offset(call, call->argv[2], 0, &offset))
+		return 0;
+	if (num_parse_i64(call->argv[3], &on) || (on & ~INT64_C(1)))
+		return call_error(call, "ERR bit is not an integer or out of range");
+	r = txn_get(call->txn, call->client->db, call->argv[1], &old);
+	if (r && r != STORE_ABSENT)
+		return r;
+	unsigned before = get_bit(old.data, offset);
+	len = old.data.len > offset >> 3 ? old.data.len : (size_t)(offset >> 3) + 1;
+	if (r == STORE_ABSENT || len > old.data.len || before != on) {
+		value = bit_copy(call, old.data, len);
+		if (!value)
+			return -ENOMEM;
+		value[offset >> 3] = (char)((value[offset >> 3] & ~(1 << (7 - (offset & 7)))) | (int)on << (7 - (offset & 7)));
+		r = call_put(call, call->argv[1], slice(value, len), old.expire_ms, "setbit");
+		if (r)
+			return r;
+	}
+	resp_int(&call->out, before);
+	return 0;
+}
+
+int bit_getbit(struct call *call)
+{
+	struct txn_value v = { { "", 0 }, 0 };
+	uint64_t offset;
+	int r;
+
+	if (!bit_offset(call, call->argv[2], 0, &offset))
+		return 0;
+	r = call_get(call, call->argv[1], &v);
+	if (r && r != STORE_ABSENT)
+		return r;
+	resp_int(&call->out, r ? 0 : get_bit(v.data, offset));
+	return 0;
+}
+
+/* ---- ranges ---- */
+
+/* start, end and unit as BITCOUNT and BITPOS take them, from argv[i] on. */
+struct bit_range {
+	int64_t start, end;
+	bool has_end, bits;
+};
+
+/* False: an error was replied. */
+static bool read_range(struct call *call, size_t i, struct bit_range *ret)
+{
+	*ret = (struct bit_range){ .end = -1 };
+	if (call->argc > i + 3) {
+		call_syntax(call);
+		return false;
+	}
+	if (call->argc > i && !call_int(call, call->argv[i], &ret->start))
+		return false;
+	ret->has_end = call->argc > i + 1;
+	if (ret->has_end && !call_int(call, call->argv[i + 1], &ret->end))
+		return false;
+	if (call->argc == i + 3) {
+		ret->bits = slice_is(call->argv[i + 2], "bit");
+		if (!ret->bits && !slice_is(call->argv[i + 2], "byte")) {
+			call_syntax(call);
+			return false;
+		}
+	}
+	return true;
+}
+
+static int64_t from_end(int64_t i, int64_t total)
+{
+	return i >= 0 ? i : i + total < 0 ? 0 : i + total;
+}
+
+/* Turns it into bit positions of a value, first and one past the last. False: it is empty. */
+static bool resolve(const struct bit_range *range, size_t len, uint64_t *ret_first, uint64_t *ret_end)
+{
+	int64_t total = (int64_t)(range->bits ? len * 8 : len), unit = range->bits ? 1 : 8;
+	int64_t start = from_end(range->start, total), end = from_end(range->end, total);
+
+	if (end >= total)
+		end = total - 1;
+	if (start > end)
+		return false;
+	*ret_first = (uint64_t)(start * unit);
+	*ret_end = (uint64_t)((end + 1) * unit);
+	return true;
+}
+
+static uint64_t count_bytes(const char *p, size_t n)
+{
+	uint64_t count = 0, word;
+
+	for (; n >= 8; p += 8, n -= 8) {
+		memcpy(&word, p, 8);
+		count += (uint64_t)__builtin_popcountll(word);
+	}
+	for (; n; p++, n--)
+		count += (uint64_t)__builtin_popcount((unsigned char)*p);
+	return count;
+}
+
+static uint64_t count_bits(struct slice s, uint64_t first, uint64_t end)
+{
+	uint64_t count = 0;
+
+	for (; first < end && (first & 7); first++)
+		count += get_bit(s, first);
+	for (; first < end && (end & 7); end--)
+		count += get_bit(s, end - 1);
+	return first < end ? count + count_bytes(s.ptr + first / 8, (size_t)(end - first) / 8) : count;
+}
+
+int bit_bitcount(struct call *call)
+{
+	struct txn_value v;
+	struct bit_range range;
+	uint64_t first, end;
+	int r;
+
+	if (call->argc == 3)
+		return call_syntax(call);
+	if (!read_range(call, 2, &range))
+		return 0;
+	r = call_get(call, call->argv[1], &v);
+	if (r && r != STORE_ABSENT)
+		return r;
+	bool empty = r || (range.start < 0 && range.end < 0 && range.start > range.end) || !resolve(&range, v.data.len, &first, &end);
+	resp_int(&call->out, empty ? 0 : (int64_t)count_bits(v.data, first, end));
+	return 0;
+}
+
+/* The first such bit, or end. */
+static uint64_t find_bit(struct slice s, unsigned bit, uint64_t first, uint64_t end)
+{
+	const char none = bit ? 0 : (char)0xff; /* a byte without such a bit */
+
+	while (first < end && (first & 7)) {
+		if (get_bit(s, first) == bit)
+			return first;
+		first++;
+	}
+	while (first + 8 <= end && s.ptr[first / 8] == none)
+		first += 8;
+	while (first < end && get_bit(s, first) != bit)
+		first++;
+	return first;
+}
+
+int bit_bitpos(struct call *call)
+{
+	struct txn_value v;
+	struct bit_range range;
+	uint64_t first = 0, end = 0, at;
+	int64_t bit;
+	int r;
+
+	if (!call_int(call, call->argv[2], &bit))
+		return 0;
+	if (bit & ~INT64_C(1))
+		return call_error(call, "ERR The bit argument must be 1 or 0.");
+	if (!read_range(call, 3, &range))
+		return 0;
+	r = call_get(call, call->argv[1], &v);
+	if (r && r != STORE_ABSENT)
+		return r;
+	if (r || !resolve(&range, v.data.len, &first, &end)) {
+		resp_int(&call->out, r && !bit ? 0 : -1);
+		return 0;
+	}
+	at = find_bit(v.data, (unsigned)bit, first, end);
+	/* A zero is found behind the end of a value, unless the range says where to stop. */
+	resp_int(&call->out, at < end || (!bit && !range.has_end) ? (int64_t)at : -1);
+	return 0;
+}
+
+/* ---- BITOP ---- */
+
+enum operation { BIT_AND, BIT_OR, BIT_XOR, BIT_NOT };
+
+static void combine(enum operation op, char *to, size_t len, struct slice from)
+{
+	size_t n = from.len;
+
+	switch (op) {
+	case BIT_AND:
+		for (size_t i = 0; i < n; i++)
+			to[i] &= from.ptr[i];
+		memset(to + n, 0, len - n);
+		break;
+	case BIT_OR:
+		for (size_t i = 0; i < n; i++)
+			to[i] |= from.ptr[i];
+		break;
+	case BIT_XOR:
+		for (size_t i = 0; i < n; i++)
+			to[i] ^= from.ptr[i];
+		break;
+	case BIT_NOT:
+		break;
+	}
+}
+
+/* Reads the sources; absent ones are empty. */
+static int read_sources(struct call *call, struct slice *source, size_t *ret_len)
+{
+	struct txn_value v;
+
+	for (size_t i = 3; i < call->argc; i++) {
+		int r = call_get(call, call->argv[i], &v);
+		if (r && r != STORE_ABSENT)
+			return r;
+		source[i - 3] = r ? slice("", 0) : v.data;
+		*ret_len = source[i - 3].len > *ret_len ? source[i - 3].len : *ret_len;
+	}
+	return 0;
+}
+
+static int store_result(struct call *call, const char *value, size_t len)
+{
+	int r = len ? call_put(call, call->argv[2], slice(value, len), STORE_NO_EXPIRY, "set") : call_delete(call, call->argv[2]);
+
+	if (r && r != STORE_ABSENT)
+		return r;
+	resp_int(&call->out, (int64_t)len);
+	return 0;
+}
+
+int bit_bitop(struct call *call)
+{
+	static const char *const words[] = { "and", "or", "xor", "not" };
+	size_t op = 0, n = call->argc - 3, len = 0;
+	struct slice *source;
+	char *value;
+	int r;
+
+	while (op < 4 && !slice_is(call->argv[1], words[op]))
+		op++;
+	if (op == 4)
+		return call_syntax(call);
+	if (op == BIT_NOT && n != 1)
+		return call_error(call, "ERR BITOP NOT must be called with a single source key.");
+	source = txn_alloc(call->txn, n * sizeof(*source));
+	if (!source)
+		return -ENOMEM;
+	r = read_sources(call, source, &len);
+	if (r)
+		return r;
+	value = bit_copy(call, source[0], len);
+	if (!value)
+		return -ENOMEM;
+	for (size_t i = 1; i < n; i++)
+		combine((enum operation)op, value, len, source[i]);
+	for (size_t i = 0; op == BIT_NOT && i < len; i++)
+		value[i] = (char)~value[i];
+	return store_result(call, value, len);
+}

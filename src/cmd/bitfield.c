@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * BITFIELD: integers of 1 to 64 bits anywhere in a value. All words are checked before the first is done; then they
+ * are done in order on a copy, which is written when anything in it may have changed.
+ */
+#include "cmd/bit.h"
+
+#include <errno.h>
+#include "base/num.h"
+
+enum action { FIELD_GET, FIELD_SET, FIELD_INCRBY };
+enum overflow { OVERFLOW_WRAP, OVERFLOW_SAT, OVERFLOW_FAIL };
+
+struct field {
+	enum action action;
+	enum overflow overflow;
+	bool is_signed;
+	unsigned bits;
+	uint64_t offset;
+	int64_t number; /* of SET and INCRBY */
+};
+
+struct fields {
+	struct field *field;
+	size_t n;
+	uint64_t written; /* bits: the end of the last field that is to be written; 0: none */
+};
+
+/* ---- the request ---- */
+
+static bool read_type(struct call *call, struct slice s, struct field *f)
+{
+	int64_t bits;
+
+	f->is_signed = s.len && s.ptr[0] == 'i';
+	if (s.len > 1 && (f->is_signed || s.ptr[0] == 'u') && num_parse_i64(slice_skip(s, 1), &bits) == 0 && bits >= 1 &&
+		bits <= (f->is_signed ? 64 : 63)) {
+		f->bits = (unsigned)bits;
+		return true;
+	}
+	call_error(call, "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.");
+	return false;
+}
+
+static bool read_overflow(struct call *call, struct slice s, enum overflow *ret)
+{
+	static const char *const words[] = { "wrap", "sat", "fail" };
+
+	for (int i = 0; i < 3; i++)
+		if (slice_is(s, words[i])) {
+			*ret = (enum overflow)i;
+			return true;
+		}
+	call_error(call, "ERR Invalid OVERFLOW type specified");
+	return false;
+}
+
+static bool read_field(struct call *call, size_t i, struct field *f)
+{
+	return read_type(call, call->argv[i + 1], f) && bit_offset(call, call->argv[i + 2], f->bits, &f->offset) &&
+	       (f->action == FIELD_GET || call_int(call, call->argv[i + 3], &f->number));
+}
+
+/* False: an error was replied. */
+static bool read_fields(struct call *call, struct fields *ret)
+{
+	static const char *const words[] = { "get", "set", "incrby" };
+	enum overflow overflow = OVERFLOW_WRAP;
+
+	for (size_t i = 2; i < call->argc;) {
+		struct field *f = &ret->field[ret->n];
+		size_t left = call->argc - i - 1;
+		int action = 0;
+		if (left >= 1 && slice_is(call->argv[i], "overflow")) {
+			if (!read_overflow(call, call->argv[i + 1], &overflow))
+				return false;
+			i += 2;
+			continue;
+		}
+		while (action < 3 && !slice_is(call->argv[i], words[action]))
+			action++;
+		if (action == 3 || left < (action == FIELD_GET ? 2 : 3)) {
+			call_syntax(call);
+			return false;
+		}
+		*f = (struct field){ .action = (enum action)action, .overflow = overflow };
+		if (!read_field(call, i, f))
+			return false;
+		if (action != FIELD_GET && f->offset + f->bits > ret->written)
+			ret->written = f->offset + f->bits;
+		i += action == FIELD_GET ? 3 : 4;
+		ret->n++;
+	}
+	return true;
+}
+
+/* ---- one field ---- */
+
+static uint64_t read_bits(struct slice s, uint64_t offset, unsigned bits)
+{
+	uint64_t v = 0;
+
+	for (uint64_t i = offset; i < offset + bits; i++)
+		v = v << 1 | (i >> 3 < s.len ? (unsigned char)s.ptr[i >> 3] >> (7 - (i & 7)) & 1 : 0);
+	return v;
+}
+
+static void write_bits(char *value, uint64_t offset, unsigned bits, uint64_t v)
+{
+	for (uint64_t i = offset + bits; i-- > offset; v >>= 1) {
+		int mask = 1 << (7 - (i & 7));
+		value[i >> 3] = (char)(v & 1 ? value[i >> 3] | mask : value[i >> 3] & ~mask);
+	}
+}
+
+/* The bits as the number they mean. */
+static int64_t extend(const struct field *f, uint64_t v)
+{
+	if (!f->is_signed || f->bits == 64 || !(v >> (f->bits - 1)))
+		return (int64_t)v;
+	return (int64_t)(v | UINT64_MAX << f->bits);
+}
+
+/* Makes a number fit; false: it does not, and the field is to stay as it is. */
+static bool fit(const struct field *f, __int128 number, int64_t *ret)
+{
+	unsigned value_bits = f->bits - f->is_signed;
+	__int128 max = ((__int128)1 << value_bits) - 1, min = f->is_signed ? -max - 1 : 0;
+
+	if (number >= min && number <= max) {
+		*ret = (int64_t)number;
+		return true;
+	}
+	if (f->overflow == OVERFLOW_SAT)
+		*ret = (int64_t)(number > max ? max : min);
+	else if (f->overflow == OVERFLOW_WRAP)
+		*ret = extend(f, (uint64_t)number & (UINT64_MAX >> (64 - f->bits)));
+	return f->overflow != OVERFLOW_FAIL;
+}
+
+/* Does one field and replies; returns whether it was written. */
+static bool run_field(struct call *call, const struct field *f, struct slice value, char *writable)
+{
+	int64_t old = extend(f, read_bits(value, f->offset, f->bits)), new = old;
+	/* A negative number put into an unsigned field is a very large one. */
+	__int128 set = f->is_signed ? (__int128)f->number : (__int128)(uint64_t)f->number;
+
+	if (f->action == FIELD_GET) {
+		resp_int(&call->out, old);
+		return false;
+	}
+	if (!fit(f, f->action == FIELD_SET ? set : (__int128)old + f->number, &new)) {
+		resp_null(&call->out);
+		return false;
+	}
+	write_bits(writable, f->offset, f->bits, (uint64_t)new);
+	resp_int(&call->out, f->action == FIELD_SET ? old : new);
+	return true;
+}
+
+/* ---- the commands ---- */
+
+static int run_fields(struct call *call, const struct fields *fields, const struct txn_value *old, bool absent)
+{
+	size_t need = (size_t)((fields->written + 7) / 8), len = old->data.len > need ? old->data.len : need;
+	char *writable = NULL;
+	struct slice value = old->data;
+	bool changed = false;
+
+	if (len > STORE_MAX_VALUE)
+		return -EMSGSIZE;
+	if (fields->written) {
+		writable = bit_copy(call, old->data, len);
+		if (!writable)
+			return -ENOMEM;
+		value = slice(writable, len);
+	}
+	resp_array(&call->out, fields->n);
+	for (size_t i = 0; i < fields->n; i++)
+		changed |= run_field(call, &fields->field[i], value, writable);
+	if (changed)
+		return call_put(call, call->argv[1], value, old->expire_ms, "setbit");
+	/* As in Redis a value grows to the last field that was to be written, though none was. */
+	if (fields->written && (absent || len > old->data.len))
+		return txn_put(call->txn, call->client->db, call->argv[1], value, old->expire_ms);
+	return 0;
+}
+
+static int run(struct call *call, bool read_only)
+{
+	struct txn_value old = { { "", 0 }, STORE_NO_EXPIRY };
+	struct fields fields = { 0 };
+	int r;
+
+	fields.field = txn_alloc(call->txn, (call->argc / 2 + 1) * sizeof(struct field));
+	if (!fields.field)
+		return -ENOMEM;
+	if (!read_fields(call, &fields))
+		return 0;
+	if (read_only && fields.written)
+		return call_error(call, "ERR BITFIELD_RO only supports the GET subcommand");
+	r = fields.written ? txn_get(call->txn, call->client->db, call->argv[1], &old) : call_get(call, call->argv[1], &old);
+	return r && r != STORE_ABSENT ? r : run_fields(call, &fields, &old, r == STORE_ABSENT);
+}
+
+int bitfield_bitfield(struct call *call)
+{
+	return run(call, false);
+}
+
+int bitfield_read(struct call *call)
+{
+	return run(call, true);
+}
