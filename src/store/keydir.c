@@ -12,7 +12,7 @@ struct keydir *keydir_new(void)
 	return calloc(1, sizeof(struct keydir));
 }
 
-static void free_tree(struct keydir *k, struct page *p)
+void keydir_free_pages(struct keydir *k, struct page *p)
 {
 	for (unsigned i = 0; i < p->count; i++) {
 		char tmp[PAGE_INLINE_KEY];
@@ -21,7 +21,7 @@ static void free_tree(struct keydir *k, struct page *p)
 			keydir_mem_free_long(&k->mem, out, sizeof(*out) + out->len);
 	}
 	for (unsigned i = 0; p->level && i <= p->count; i++)
-		free_tree(k, page_child(p, i));
+		keydir_free_pages(k, page_child(p, i));
 	keydir_mem_free(&k->mem, p, p->size);
 }
 
@@ -30,7 +30,7 @@ struct keydir *keydir_free(struct keydir *k)
 	if (!k)
 		return NULL;
 	if (k->root)
-		free_tree(k, k->root);
+		keydir_free_pages(k, k->root);
 	assert(keydir_mem_empty(&k->mem));
 	free(k);
 	return NULL;

@@ -42,6 +42,17 @@ int keydir_put(struct keydir *k, struct slice key, struct keydir_entry entry, st
 int keydir_delete(struct keydir *k, struct slice key, struct keydir_entry *ret_old);
 
 /*
+ * Fills an empty directory with keys that come in ascending order, without searches; pages are filled whole. Until keydir_builder_end
+ * the directory is empty and must be left alone. add: 0, -EINVAL (not above the key before) or -ENOMEM; end: 0, and the builder is gone, or
+ * -ENOMEM. After an error, or to give up, keydir_builder_free leaves the directory empty.
+ */
+struct keydir_builder;
+struct keydir_builder *keydir_builder_new(struct keydir *k); /* NULL: no memory */
+int keydir_builder_add(struct keydir_builder *b, struct slice key, struct keydir_entry entry);
+int keydir_builder_end(struct keydir_builder *b);
+struct keydir_builder *keydir_builder_free(struct keydir_builder *b); /* accepts NULL, returns NULL */
+
+/*
  * Overlaps the cache misses of several lookups to come: walks all n keys down the tree together, level by level,
  * prefetching. Advisory: changes nothing. The found entry's locator, when there is one, is left in `where`
  * (0 otherwise) so that the caller can go on prefetching what it points to.

@@ -244,6 +244,24 @@ bool page_place(struct page *p, unsigned pos, const struct page_item *item)
 	return true;
 }
 
+void page_fill(struct page *p, const struct page_item *items, unsigned n)
+{
+	p->count = (uint16_t)n;
+	uint32_t *heads = page_heads(p);
+	uint16_t *slots = page_slots(p);
+
+	for (unsigned i = 0; i < n; i++) {
+		p->cells = (uint16_t)(p->cells + page_item_size(&items[i], p->prefix) - PAGE_PER_KEY);
+		write_cell(cell_at(p, p->cells), &items[i], p->prefix);
+		heads[i] = key_head(key_rest(items[i].key, p->prefix));
+		slots[i] = p->cells;
+		if (p->level == 0 && items[i].expire < p->min_expire)
+			p->min_expire = items[i].expire;
+	}
+	p->last = (uint16_t)(n ? n - 1 : 0);
+	assert(p->heads + PAGE_PER_KEY * n + p->cells <= p->size);
+}
+
 bool page_insert(struct page *p, unsigned pos, const struct page_item *item)
 {
 	if (!slice_has_prefix(item->key, slice(page_prefix(p), p->prefix)) || !page_place(p, pos, item))

@@ -103,6 +103,9 @@ unsigned page_range_size(const struct page *p, unsigned from, unsigned to, size_
 void page_append(struct page *p, const struct page_item *item);
 void page_append_range(struct page *p, const struct page *from, unsigned begin, unsigned end);
 
+/* Puts n items into a page that page_init has just made and that has room for them. */
+void page_fill(struct page *p, const struct page_item *items, unsigned n);
+
 /* The same through an edit. */
 unsigned page_edit_count(const struct page_edit *e);
 struct page_item page_edit_item(const struct page_edit *e, unsigned i, char *tmp);

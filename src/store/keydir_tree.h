@@ -47,4 +47,7 @@ static inline void keydir_prefetch_page(const struct page *p)
 int keydir_insert(struct keydir *k, struct keydir_path *path, const struct page_item *item, bool replace);
 void keydir_remove(struct keydir *k, struct keydir_path *path);
 
+/* Frees a page with all that hangs below it. */
+void keydir_free_pages(struct keydir *k, struct page *p);
+
 #endif

@@ -8,6 +8,7 @@ libstore_la_SOURCES = \
 	src/store/fetch.c \
 	src/store/inner.h \
 	src/store/keydir.c src/store/keydir.h \
+	src/store/keydir_build.c \
 	src/store/keydir_cell.h \
 	src/store/keydir_check.c \
 	src/store/keydir_cursor.c \

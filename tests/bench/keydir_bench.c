@@ -99,6 +99,23 @@ static void bench_scan(const struct keydir *k)
 	keydir_cursor_free(c);
 }
 
+/* A scan of one directory builds the next. */
+static void bench_build(const struct keydir *k)
+{
+	struct keydir *built = keydir_new();
+	struct keydir_builder *b = keydir_builder_new(built);
+	struct keydir_cursor *c = keydir_cursor_new(k);
+	uint64_t start = clock_mono_ns(&clock_system), n = keydir_count(k);
+
+	for (int r = keydir_seek(c, slice(NULL, 0), 0); r == 0; r = keydir_next(c))
+		keydir_builder_add(b, keydir_cursor_key(c), keydir_cursor_entry(c));
+	bool good = keydir_builder_end(b) == 0 && keydir_count(built) == n;
+	printf("  scan and build %.0f ns a key, %.1f bytes%s\n", since(start, n), (double)keydir_bytes(built) / (double)n,
+		good ? "" : " WRONG");
+	keydir_cursor_free(c);
+	keydir_free(built);
+}
+
 static void bench(enum kind kind, uint64_t n)
 {
 	uint64_t rounds = n < 1000000 ? n : 1000000;
@@ -117,6 +134,7 @@ static void bench(enum kind kind, uint64_t n)
 		(double)(rss_bytes() - before) / (double)n, (double)keydir_bytes(k) / (double)n);
 	bench_lookups(k, kind, n, order, rounds);
 	bench_scan(k);
+	bench_build(k);
 	start = clock_mono_ns(&clock_system);
 	for (uint64_t i = 0; i < n; i++)
 		keydir_delete(k, make_key(key, kind, i, n), &old);

@@ -699,6 +699,45 @@ static bool run_stretch(
 	return true;
 }
 
+/* A directory of the model's keys, built in order; NULL: an allocation failed, and all went back. */
+static struct keydir *build(bool (*refuse)(void *arg), void *arg)
+{
+	struct keydir *k = keydir_new();
+	struct keydir_builder *b = keydir_builder_new(k);
+	int r = 0;
+
+	k->mem.refuse = refuse;
+	k->mem.refuse_arg = arg;
+	for (size_t i = 0; r == 0 && i < model.count; i++)
+		r = keydir_builder_add(b, model_key(i), model.items[i].e);
+	if (r == 0)
+		r = keydir_builder_end(b);
+	k->mem.refuse = NULL;
+	if (r == 0)
+		return k;
+	keydir_builder_free(b);
+	if (r != -ENOMEM || !keydir_mem_empty(&k->mem) || k->root)
+		diag("a builder that gave up with %d left something", r);
+	return keydir_free(k);
+}
+
+/* What was built from sorted keys takes the place of what insertions have made. */
+static bool rebuild(struct keydir **k, struct keydir_cursor **c)
+{
+	struct keydir *built = build(NULL, NULL);
+	size_t before = keydir_bytes(*k);
+
+	if (keydir_bytes(built) > before + before / 50 + 4096) {
+		diag("built it takes %zu bytes, grown %zu", keydir_bytes(built), before);
+		return false;
+	}
+	keydir_cursor_free(*c);
+	keydir_free(*k);
+	*k = built;
+	*c = keydir_cursor_new(built);
+	return model_agrees(*k, *c, false) && model_agrees(*k, *c, true);
+}
+
 static void test_model(unsigned sort, const char *name)
 {
 	struct keydir *k = keydir_new();
@@ -708,7 +747,8 @@ static void test_model(unsigned sort, const char *name)
 
 	for (unsigned stretch = 0; good && stretch < 14; stretch++) {
 		unsigned puts = stretch % 7 < 4 ? 60 : 25;
-		good = run_stretch(k, c, sort, &n, 1000, puts) && model_agrees(k, c, stretch % 2);
+		good = run_stretch(k, c, sort, &n, 1000, puts) && model_agrees(k, c, stretch % 2) &&
+		       (stretch % 3 || rebuild(&k, &c));
 	}
 	while (good && model.count) {
 		size_t i = below((unsigned)model.count);
@@ -718,6 +758,25 @@ static void test_model(unsigned sort, const char *name)
 	while (model.count)
 		model_delete(model.count - 1);
 	keydir_cursor_free(c);
+	keydir_free(k);
+}
+
+/* ---- building ---- */
+
+static void test_builder(void)
+{
+	struct keydir *k = keydir_new();
+	struct keydir_builder *b = keydir_builder_new(k);
+	struct keydir_entry e = { 1, NEVER };
+
+	is_int(keydir_builder_end(b), 0, "nothing makes an empty directory");
+	ok(keydir_count(k) == 0 && sound(k), "which is one");
+	b = keydir_builder_new(k);
+	ok(keydir_builder_add(b, SLICE(""), e) == 0 && keydir_builder_add(b, SLICE(""), e) == -EINVAL,
+		"a key comes once, be it empty");
+	ok(keydir_builder_add(b, SLICE("b"), e) == 0 && keydir_builder_add(b, SLICE("a"), e) == -EINVAL, "and in order");
+	ok(keydir_builder_free(b) == NULL && keydir_count(k) == 0 && sound(k), "a builder given up leaves it empty");
+	ok(keydir_builder_free(NULL) == NULL, "freeing NULL is allowed");
 	keydir_free(k);
 }
 
@@ -790,6 +849,30 @@ static void test_failing_memory(void)
 		"a put without memory changes nothing, whichever allocation fails");
 }
 
+static void test_failing_builder(void)
+{
+	static char tmp[400];
+	struct failing f = { 0, 1 };
+	struct keydir *k = NULL;
+	struct keydir_cursor *c;
+
+	while (model.count)
+		model_delete(model.count - 1);
+	for (unsigned i = 0; i < 3000; i++) {
+		struct slice key = failing_key(i, tmp);
+		model_put(key, (struct keydir_entry){ i + 1, i % 3 ? NEVER : (int64_t)i });
+	}
+	for (; !k && f.fail < 100000; f.fail++) {
+		f.calls = 0;
+		k = build(refuse, &f);
+	}
+	diag("%u allocations failed in turn", f.fail - 2);
+	c = keydir_cursor_new(k);
+	ok(k && f.fail > 100 && model_agrees(k, c, false), "a builder without memory leaves nothing, whichever allocation fails");
+	keydir_cursor_free(c);
+	keydir_free(k);
+}
+
 int main(void)
 {
 
@@ -806,6 +889,7 @@ int main(void)
 	test_expired();
 	test_prefetch();
 	test_thin_slabs();
+	test_builder();
 	seed = tap_seed();
 	test_model(0, "short keys of four letters");
 	test_model(1, "ascending keys");
@@ -819,6 +903,7 @@ int main(void)
 	model.items = NULL;
 	model.cap = 0;
 	test_failing_memory();
+	test_failing_builder();
 	free(model.items);
 	return done();
 }
