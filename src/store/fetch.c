@@ -132,8 +132,7 @@ static void read_item(struct store *s, struct fetch_item *item)
 		item->len = (size_t)n;
 }
 
-/* The records it led to are nobody's current version any more. */
-static void free_keydir(struct store *s, struct keydir *k)
+void store_free_keydir(struct store *s, struct keydir *k)
 {
 	struct keydir_cursor *c = keydir_cursor_new(k);
 
@@ -162,7 +161,7 @@ static void *run(void *arg)
 			p->queue_end = &p->queue;
 		pthread_mutex_unlock(&p->lock);
 		if (item->keydir)
-			free_keydir(s, item->keydir);
+			store_free_keydir(s, item->keydir);
 		else
 			read_item(s, item);
 		pthread_mutex_lock(&p->lock);
@@ -253,7 +252,7 @@ void pool_free_keydir(struct store *s, struct keydir *k)
 	}
 	if (r) {
 		free(item);
-		free_keydir(s, k);
+		store_free_keydir(s, k);
 	}
 }
 
@@ -280,7 +279,7 @@ void pool_stop(struct store *s)
 	for (struct fetch_item *item = p->queue, *next; item; item = next) {
 		next = item->next_in_queue;
 		if (item->keydir)
-			free_keydir(s, item->keydir);
+			store_free_keydir(s, item->keydir);
 		item->error = -ECANCELED;
 		finish_item(s, item);
 	}

@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "store/cache.h"
 #include "store/catalog.h"
+#include "store/checkpoint.h"
 #include "store/keydir.h"
 #include "store/locator.h"
 #include "store/recent.h"
@@ -107,7 +108,9 @@ int pool_start(struct store *s);
 void pool_stop(struct store *s);
 /* Takes in finished reads; calls options.fetched for each store_fetch that is complete. */
 void pool_poll(struct store *s);
-/* Frees a keydir away from the owner's thread; frees it here when there is no memory to ask. */
+/* Frees a keydir; the records it led to are nobody's current version any more. Any thread. */
+void store_free_keydir(struct store *s, struct keydir *k);
+/* The same away from the owner's thread; frees it here when there is no memory to ask. */
 void pool_free_keydir(struct store *s, struct keydir *k);
 /* The finished record of this locator, when the fetch has it: 0 and the bytes, STORE_PENDING, STORE_ABSENT (not on its list) or an error. */
 int fetch_find(struct store_fetch *f, uint64_t where, struct slice *ret);
@@ -148,6 +151,8 @@ struct store {
 	struct txn *txn;
 	struct sync sync;
 	struct pool pool;
+	struct checkpoint checkpoint;
+	bool closing;
 	int told_state;      /* the sync state last told through options.event */
 	uint64_t rolled_back, told_rolled_back;
 

@@ -5,6 +5,7 @@
 #include "store/kvdstore.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -337,6 +338,24 @@ void kvdstore_iter_free(struct kvdstore_iter *i)
 int kvdstore_sync(struct kvdstore *s)
 {
 	return finish(s, store_wait(s->store, store_position(s->store)));
+}
+
+int kvdstore_checkpoint(struct kvdstore *s)
+{
+	struct store_stats st;
+
+	store_stats(s->store, &st);
+	uint64_t made = st.checkpoints;
+	store_submit(s->store);
+	int r = store_checkpoint(s->store);
+	if (r)
+		return finish(s, r);
+	while (store_stats(s->store, &st), st.checkpoint_running) {
+		struct pollfd p = { store_notify_fd(s->store), POLLIN, 0 };
+		poll(&p, 1, -1);
+		store_poll(s->store);
+	}
+	return st.checkpoints > made ? 0 : refuse(s, -EIO, "the checkpoint was not written");
 }
 
 int kvdstore_stats(struct kvdstore *s, struct kvdstore_stats *ret)

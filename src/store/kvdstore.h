@@ -83,6 +83,12 @@ void kvdstore_iter_free(struct kvdstore_iter *i);
 /* Waits until everything written so far is on disk. */
 int kvdstore_sync(struct kvdstore *s);
 
+/*
+ * Writes a checkpoint, which makes the next kvdstore_open fast; kvdstore_close does so by itself when it pays. Waits for the disk. -EIO: it was not
+ * written, which costs time at the next opening and nothing else.
+ */
+int kvdstore_checkpoint(struct kvdstore *s);
+
 struct kvdstore_stats {
 	size_t size; /* set by the caller to sizeof(struct kvdstore_stats) */
 	uint64_t keys, segments, log_bytes, live_bytes, index_bytes;

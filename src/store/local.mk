@@ -2,6 +2,10 @@ noinst_LTLIBRARIES += libstore.la
 libstore_la_SOURCES = \
 	src/store/cache.c src/store/cache.h \
 	src/store/catalog.c src/store/catalog.h \
+	src/store/checkpoint.c src/store/checkpoint.h \
+	src/store/checkpoint_file.c \
+	src/store/checkpoint_load.c \
+	src/store/checkpoint_walk.c \
 	src/store/commit.c \
 	src/store/damaged.c src/store/damaged.h \
 	src/store/expire.c \

@@ -113,6 +113,7 @@ static void remove_leftovers(const struct listing *l)
 			store_tell(s, (struct store_event){ .kind = STORE_EVENT_LEFTOVER, .file = l->remove[i] },
 				"%s: no catalog names it; removed", l->remove[i]);
 	s->io->unlink(s->io, s->dir, CATALOG_NEW_NAME); /* usually there is none */
+	s->io->unlink(s->io, s->dir, CHECKPOINT_NEW_NAME);
 }
 
 /* ---- opening ---- */
@@ -220,6 +221,9 @@ int recover_open(struct store *s, struct error *e)
 	if (r == 0 && writable) {
 		/* From now on the log grows: the mark of the clean stop goes. It also shows that this directory can be written, before ready. */
 		s->sync.segment = s->active;
+		/* What cannot be used now must not be found by a later start, when the log has grown over what does not fit. */
+		if (s->checkpoint.unusable)
+			s->io->unlink(s->io, s->dir, CHECKPOINT_NAME);
 		r = sync_write_catalog(s, false);
 		if (r)
 			error_set(e, r, "%s/" CATALOG_NAME ": cannot write: %s", s->options.path, strerror(-r));
@@ -227,7 +231,7 @@ int recover_open(struct store *s, struct error *e)
 	catalog_free(&c);
 	if (r == 0)
 		store_tell(s, (struct store_event){ .kind = STORE_EVENT_RECOVERED, .records = s->recovered_records, .bytes = s->recovered_bytes },
-			"%s: %" PRIu64 " records of %" PRIu64 " bytes replayed in %" PRIu64 " ms", s->options.path, s->recovered_records,
-			s->recovered_bytes, s->recovery_us / 1000);
+			"%s: %" PRIu64 " records of %" PRIu64 " bytes replayed in %" PRIu64 " ms%s", s->options.path, s->recovered_records,
+			s->recovered_bytes, s->recovery_us / 1000, s->checkpoint.loaded ? ", from a checkpoint on" : "");
 	return r;
 }

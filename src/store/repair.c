@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "store/checkpoint.h"
 #include "store/damaged.h"
 #include "store/survey.h"
 
@@ -218,6 +219,14 @@ static int replace_segment(struct repair *p, const char *new_name)
 	return r ? r : catalog_sync_dir(io, p->y->dir);
 }
 
+/* What the log says counts, also where that is less than it was: a checkpoint would go on showing what it knew before. */
+static int drop_checkpoint(struct repair *p)
+{
+	int r = p->y->io->unlink(p->y->io, p->y->dir, CHECKPOINT_NAME);
+
+	return r == -ENOENT ? 0 : r ? r : catalog_sync_dir(p->y->io, p->y->dir);
+}
+
 static int repair_segment(struct repair *p)
 {
 	struct io *io = p->y->io;
@@ -292,7 +301,7 @@ static int repair_one(struct repair *p, size_t i, bool change)
 		r = check_name(p->y, &g, p->e);
 	if (r == 0 && change) {
 		r = needs_repair(p->y, &g, p->report);
-		if (r == 1)
+		if (r == 1 && (r = drop_checkpoint(p)) == 0)
 			r = repair_segment(p);
 		if (r)
 			error_set(p->e, r, "%s/%s: cannot be repaired: %s", p->y->path, g.name, strerror(-r));

@@ -23,13 +23,16 @@ struct pending {
 	char key[];
 };
 
+enum { REPLAY_TOO_SHORT = 2 };
+
 struct replay {
 	struct store *s;
 	struct segment *g;
 	struct window w;
 	struct pending *first, *last;
 	uint64_t begun;     /* offset where the open transaction starts */
-	uint64_t proven;    /* position that some record says was durable */
+	uint64_t proven;    /* position that some record, or the checkpoint, says was durable */
+	uint64_t must_reach; /* position the checkpoint has seen: a log that ends before is not its own */
 	uint64_t done_before, total;
 	uint64_t told_ns;
 	struct error *e;
@@ -69,7 +72,7 @@ static int apply(struct store *s, enum record_type type, unsigned ns, struct sli
 			store_count_dead(s, old.where);
 		return 0;
 	case RECORD_FLUSH:
-		pool_free_keydir(s, s->keydir[ns]);
+		store_free_keydir(s, s->keydir[ns]); /* here and now: a replay may have to begin again */
 		s->keydir[ns] = keydir_new();
 		return s->keydir[ns] ? 0 : -ENOMEM;
 	case RECORD_SWAP: {
@@ -133,10 +136,10 @@ static void tell_progress(struct replay *p, uint64_t offset)
 	s->options.progress(s->options.arg, p->done_before + offset, p->total);
 }
 
-/* Replays until the limit or the first thing that is no record; *ret_end is where that is. */
-static int replay_records(struct replay *p, uint64_t *ret_end)
+/* Replays from an offset until the limit or the first thing that is no record; *ret_end is where that is. */
+static int replay_records(struct replay *p, uint64_t offset, uint64_t *ret_end)
 {
-	uint64_t offset = SEGMENT_HEADER, size;
+	uint64_t begin = offset, size;
 	struct record r;
 
 	p->begun = offset;
@@ -151,7 +154,7 @@ static int replay_records(struct replay *p, uint64_t *ret_end)
 		if (error)
 			return error;
 		if ((n & 1023) == 0)
-			tell_progress(p, offset);
+			tell_progress(p, offset - begin);
 	}
 	*ret_end = offset;
 	return 0;
@@ -267,16 +270,18 @@ static int cut_tail(struct replay *p, uint64_t end, uint64_t file_size)
 	return r ? r : io->fsync(io, p->w.fd);
 }
 
-static int replay_active(struct replay *p, const struct catalog *c, uint64_t file_size)
+static int replay_active(struct replay *p, const struct catalog *c, uint64_t from, uint64_t file_size)
 {
 	uint64_t end;
 
 	if (c->clean && file_size < c->clean_size)
 		return report_damage(p, file_size, "the file is shorter than the clean stop left it");
 	p->w.limit = c->clean ? c->clean_size : file_size;
-	int r = replay_records(p, &end);
+	int r = replay_records(p, from, &end);
 	if (r)
 		return r;
+	if (p->g->first - SEGMENT_HEADER + p->begun < p->must_reach)
+		return REPLAY_TOO_SHORT;
 	if (c->clean && (end != c->clean_size || p->first))
 		return report_damage(p, end, "a record fails its checksum though the last stop was clean");
 	if (c->clean && file_size > end) {
@@ -294,24 +299,21 @@ static int replay_active(struct replay *p, const struct catalog *c, uint64_t fil
 	return cut_tail(p, end, file_size);
 }
 
-static int replay_sealed(struct replay *p, uint64_t size, uint64_t file_size)
+static int replay_sealed(struct replay *p, uint64_t size, uint64_t from)
 {
 	uint64_t end;
 
-	if (file_size < size)
-		return report_damage(p, file_size, "the file is shorter than the catalog says");
 	p->w.limit = size;
-	int r = replay_records(p, &end);
+	int r = replay_records(p, from, &end);
 	if (r)
 		return r;
-	p->g->size = size;
 	return end == size && !p->first ? 0 : report_damage(p, end, "a record fails its checksum");
 }
 
-static int replay_segment(struct replay *p, const struct catalog *c, size_t i)
+/* Adds a segment to the table and looks at what can be seen without reading it: header and size. */
+static int open_segment(struct replay *p, const struct catalog_segment *in)
 {
 	struct store *s = p->s;
-	const struct catalog_segment *in = &c->segment[i];
 	struct stat st;
 	uint64_t first;
 	char name[SEGMENT_NAME_SIZE];
@@ -325,7 +327,6 @@ static int replay_segment(struct replay *p, const struct catalog *c, size_t i)
 		return error_set(p->e, fd == -ENOENT ? -EUCLEAN : fd, "%s/%s: %s", s->options.path, name,
 			fd == -ENOENT ? "named in the catalog but missing" : strerror(-fd));
 	atomic_store(&p->g->fd, fd);
-	p->w = (struct window){ .io = s->io, .fd = fd };
 	int r = segment_check_header(s->io, fd, s->id, in->number, &first, p->e);
 	if (r == 0 && first != in->first)
 		r = report_damage(p, 32, "its first position is not the catalog's");
@@ -333,42 +334,109 @@ static int replay_segment(struct replay *p, const struct catalog *c, size_t i)
 		return r;
 	p->e->code = 0;
 	r = s->io->fstat(s->io, fd, &st);
+	if (r)
+		return error_set(p->e, r, "%s/%s: %s", s->options.path, name, strerror(-r));
+	if (in->size && (uint64_t)st.st_size < in->size)
+		return report_damage(p, (uint64_t)st.st_size, "the file is shorter than the catalog says");
+	if (in->size) {
+		p->g->size = in->size;
+		/* Opened again when it is read: the number of segments must not be bounded by that of descriptors. */
+		atomic_store(&p->g->fd, -1);
+		s->io->close(s->io, fd);
+	}
+	return 0;
+}
+
+static int open_segments(struct replay *p, const struct catalog *c)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		if (i && p->g->first - SEGMENT_HEADER + p->g->size != c->segment[i].first)
+			return error_set(p->e, -EUCLEAN, "%s/" CATALOG_NAME ": segment %" PRIu64 " does not follow the one before it",
+				p->s->options.path, c->segment[i].number);
+		int r = open_segment(p, &c->segment[i]);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int replay_segment(struct replay *p, const struct catalog *c, size_t i, uint64_t from)
+{
+	struct store *s = p->s;
+	const struct catalog_segment *in = &c->segment[i];
+	struct stat st;
+	char name[SEGMENT_NAME_SIZE];
+
+	segment_name(name, in->number);
+	p->g = s->slot[i];
+	int fd = store_segment_fd(s, p->g), r = fd < 0 ? fd : s->io->fstat(s->io, fd, &st);
+	p->w = (struct window){ .io = s->io, .fd = fd };
 	if (r == 0)
-		r = in->size ? replay_sealed(p, in->size, (uint64_t)st.st_size) : replay_active(p, c, (uint64_t)st.st_size);
+		r = in->size ? replay_sealed(p, in->size, from) : replay_active(p, c, from, (uint64_t)st.st_size);
 	buf_free(&p->w.data);
 	drop_pending(p);
-	if (r == 0 && in->size) {
-		/* Opened again when it is read: the number of segments must not be bounded by that of descriptors. */
+	if (in->size && fd >= 0) {
 		atomic_store(&p->g->fd, -1);
 		s->io->close(s->io, fd);
 	}
 	if (r && !p->e->code)
 		error_set(p->e, r, "%s/%s: %s", s->options.path, name, strerror(-r));
-	p->done_before += p->g->size;
+	p->done_before += p->g->size - (from > SEGMENT_HEADER ? from : 0);
 	return r;
+}
+
+/* Replays from a place of the log on. */
+static int replay_from(struct replay *p, const struct catalog *c, size_t i, uint64_t offset)
+{
+	struct store *s = p->s;
+	int r = 0;
+
+	s->recovered_records = 0;
+	p->done_before = p->total = 0;
+	for (size_t j = i; j < c->count; j++)
+		p->total += c->segment[j].size ? c->segment[j].size : s->options.segment_size;
+	p->total -= offset < p->total ? offset : 0;
+	for (; i < c->count && r == 0; i++, offset = SEGMENT_HEADER)
+		r = replay_segment(p, c, i, offset);
+	s->recovered_bytes = p->done_before;
+	return r;
+}
+
+/* 0; 1: there is no checkpoint, or it has turned out not to be one of this log; or an error. */
+static int replay_after_checkpoint(struct replay *p, const struct catalog *c)
+{
+	struct checkpoint_start start;
+
+	if (checkpoint_load(p->s, c, &start))
+		return 1;
+	p->proven = p->must_reach = start.end;
+	int r = replay_from(p, c, start.from, start.offset);
+	p->must_reach = 0;
+	if (r == 0 || (r != -EUCLEAN && r != REPLAY_TOO_SHORT))
+		return r;
+	/* Nothing was changed on disk yet. Whether it is the checkpoint that is wrong or the log, reading all of it tells. */
+	p->proven = 0;
+	p->e->code = 0;
+	checkpoint_unload(p->s, "the log does not go on where it ends");
+	return 1;
 }
 
 int replay_all(struct store *s, const struct catalog *c, struct error *e)
 {
 	struct replay p = { .s = s, .e = e };
 	uint64_t start = clock_mono_ns(s->clock);
-	int r = 0;
 
-	for (size_t i = 0; i < c->count; i++)
-		p.total += c->segment[i].size ? c->segment[i].size : s->options.segment_size;
-	for (size_t i = 0; i < c->count && r == 0; i++) {
-		if (i && p.g->first - SEGMENT_HEADER + p.g->size != c->segment[i].first)
-			return error_set(e, -EUCLEAN, "%s/" CATALOG_NAME ": segment %" PRIu64 " does not follow the one before it",
-				s->options.path, c->segment[i].number);
-		r = replay_segment(&p, c, i);
-	}
+	int r = open_segments(&p, c);
+	if (r == 0)
+		r = replay_after_checkpoint(&p, c);
+	if (r == 1)
+		r = replay_from(&p, c, 0, SEGMENT_HEADER);
 	if (r)
 		return r;
 	s->active = p.g;
 	s->position = p.g->first - SEGMENT_HEADER + p.g->size;
 	for (unsigned i = 0; i + 1 < s->slots; i++)
 		s->slot[i]->sealed = true;
-	s->recovered_bytes = p.done_before;
 	s->recovery_us = (clock_mono_ns(s->clock) - start) / 1000;
 	return 0;
 }

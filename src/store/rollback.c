@@ -119,6 +119,7 @@ void rollback_run(struct store *s)
 
 	if (end < atomic_load(&y->kept))
 		end = atomic_load(&y->kept);
+	checkpoint_give_up(s);
 	while (r->count && undo_at(r, r->count - 1)->position >= end) {
 		undo_one(s, undo_at(r, r->count - 1));
 		r->count--;

@@ -68,6 +68,7 @@ void store_poll(struct store *s)
 		s->rolled_back++;
 	}
 	tell_state(s);
+	checkpoint_turn(s);
 	tail_trim(&s->tail, store_durable(s));
 }
 
@@ -306,7 +307,17 @@ void store_stats(const struct store *s, struct store_stats *ret)
 		.recovery_us = s->recovery_us,
 		.tail_bytes_cut = s->tail_bytes_cut,
 		.damaged = s->damaged,
+		.recovered_from_checkpoint = s->checkpoint.loaded,
+		.checkpoint_running = s->checkpoint.job,
+		.checkpoint_position = s->checkpoint.position,
+		.checkpoint_bytes = s->checkpoint.bytes,
+		.checkpoint_keys = s->checkpoint.keys,
+		.checkpoint_us = s->checkpoint.us,
+		.checkpoints = s->checkpoint.made,
+		.checkpoint_failures = s->checkpoint.failed,
 	};
+	int64_t age = clock_wall_ms(s->clock) - s->checkpoint.wall_ms;
+	ret->checkpoint_age_ms = s->checkpoint.position && age > 0 ? (uint64_t)age : 0;
 	for (unsigned i = 0; i < STORE_MAX_DATABASES; i++) {
 		if (!s->keydir[i])
 			continue;

@@ -287,10 +287,15 @@ int store_close(struct store *s)
 	txn_abort(s->txn);
 	store_poll(s);
 	store_submit(s);
+	s->closing = true;
+	checkpoint_stop(s);
 	int r = sync_stop(s);
 	pool_stop(s);
-	if (r == 0 && !(s->options.flags & STORE_READ_ONLY))
+	if (r == 0 && !(s->options.flags & STORE_READ_ONLY)) {
 		r = mark_clean(s);
+		if (r == 0)
+			checkpoint_at_close(s);
+	}
 	release(s);
 	return r;
 }

@@ -59,6 +59,9 @@ enum store_event_kind {
 	STORE_EVENT_ROTATED,    /* a new segment was begun: file */
 	STORE_EVENT_REFUSING,   /* writes are refused from now on: text has the reason */
 	STORE_EVENT_RESUMED,    /* writes are taken again */
+	STORE_EVENT_CHECKPOINT,    /* a checkpoint was written: bytes, and its keys as records */
+	STORE_EVENT_NO_CHECKPOINT, /* one could not be written; nothing depends on it */
+	STORE_EVENT_CHECKPOINT_UNUSED, /* the one found at the start does not fit or is damaged: the whole log is read */
 };
 
 struct store_event {
@@ -80,7 +83,7 @@ struct store_options {
 	struct io *io;             /* NULL: io_system */
 	const struct clock *clock; /* NULL: clock_system */
 	void (*event)(void *arg, const struct store_event *e); /* may be NULL */
-	/* Called about ten times a second during recovery: bytes done and to do. May be NULL. */
+	/* Called about ten times a second during recovery, and while store_close writes a checkpoint: how much is done and to do. May be NULL. */
 	void (*progress)(void *arg, uint64_t done, uint64_t total);
 	/* A fetch begun for this token is complete (called inside store_poll). May be NULL with STORE_BLOCKING. */
 	void (*fetched)(void *arg, void *token);
@@ -98,7 +101,10 @@ struct store;
  */
 int store_open(const struct store_options *options, struct store **ret, struct error *ret_error);
 
-/* Syncs, marks a clean stop, closes. Accepts NULL. Returns the first error of the final sync; the store is gone either way. */
+/*
+ * Syncs, marks a clean stop, writes a checkpoint when the next start would be faster for it, closes. Accepts NULL. Returns the first error
+ * of the final sync; the store is gone either way.
+ */
 int store_close(struct store *s);
 
 /* ---- durable position and the owner's loop ---- */
@@ -150,6 +156,15 @@ void store_set_max_value(struct store *s, uint32_t bytes);
 
 /* Removes up to about `pages` leaf pages' worth of expired keys, one commit; returns how many keys went. Call by timer. */
 unsigned store_expire_some(struct store *s, unsigned pages);
+
+/*
+ * Begins to write a checkpoint, which lets the next start read the end of the log only. It goes on in store_poll, a little each time, and in a
+ * thread; STORE_EVENT_CHECKPOINT or STORE_EVENT_NO_CHECKPOINT ends it. 0, also when one is being written; -ENOMEM, -EAGAIN (no thread),
+ * STORE_REFUSED (read-only).
+ */
+int store_checkpoint(struct store *s);
+/* Whether the log has grown so much since the last one that another one pays. Call by timer. */
+bool store_checkpoint_due(const struct store *s);
 
 /* ---- transactions ---- */
 
@@ -270,6 +285,12 @@ struct store_stats {
 	uint64_t expired;                 /* keys removed because their time had come */
 	uint64_t recovered_records, recovered_bytes, recovery_us, tail_bytes_cut;
 	uint64_t damaged;                 /* records found damaged since open */
+	bool recovered_from_checkpoint;
+	bool checkpoint_running;
+	uint64_t checkpoint_position;     /* a start replays from here; 0: there is no checkpoint */
+	uint64_t checkpoint_age_ms, checkpoint_bytes, checkpoint_keys;
+	uint64_t checkpoint_us;           /* how long writing it took; 0: an earlier run did */
+	uint64_t checkpoints, checkpoint_failures; /* since open */
 };
 void store_stats(const struct store *s, struct store_stats *ret);
 uint64_t store_count(const struct store *s, unsigned db);

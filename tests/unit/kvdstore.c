@@ -196,6 +196,7 @@ static void test_durable(void)
 		is_int(put(s, "mode", "changed"), 0, "a write in another mode");
 		is_str(get(s, 0, "mode"), "changed", "is seen");
 		is_int(kvdstore_sync(s), 0, "can be synced");
+		is_int(kvdstore_checkpoint(s), 0, "and be given a checkpoint");
 		is_int(put(s, "mode", "closed"), 0, "another one");
 		is_int(kvdstore_close(s), 0, "and closed");
 		s = open_store(NULL);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * The store against a plain model: random transactions, ordered reads, expiry, clean reopen, kill, power loss at any call, failing calls.
+ * The store against a plain model: random transactions, ordered reads, expiry, checkpoints, clean reopen, kill, power loss at any call,
+ * failing calls.
  * What a store shows after any of these must be the model's state after some commit, none of them older than the last one known durable.
  *
  * KVD_TEST_SEED=N replays one case; KVD_TEST_CASES=N sets how many are run.
  */
 #include <errno.h>
 #include "sim/simdisk.h"
-#include "store/store.h"
+#include "store/inner.h"
 #include "tap.h"
 
 #define KEYS 24      /* distinct keys a database */
@@ -40,6 +41,7 @@ struct world {
 	uint32_t next_value;
 	unsigned segment_kib;
 	bool lockstep;
+	unsigned from_checkpoint; /* starts that used one */
 	enum store_durability durability;
 	char why[200];
 };
@@ -303,6 +305,8 @@ static void run_stretch(struct world *w)
 			w->clock.ms += (int64_t)pick(w, 20);
 		if (pick(w, 8) == 0)
 			store_expire_some(w->store, 4);
+		if (pick(w, 25) == 0)
+			store_checkpoint(w->store);
 		poll_store(w);
 		forget_durable(w);
 	}
@@ -310,10 +314,36 @@ static void run_stretch(struct world *w)
 
 /* ---- ends and beginnings ---- */
 
+/* The live bytes of each segment are those of the records the keydirs lead to, however these were filled. */
+static void check_live(struct world *w)
+{
+	const struct store *s = w->store;
+	uint64_t *live = calloc(s->slots, sizeof(*live));
+
+	for (unsigned i = 0; i < STORE_MAX_DATABASES; i++) {
+		struct keydir_cursor *c = s->keydir[i] ? keydir_cursor_new(s->keydir[i]) : NULL;
+		for (int r = c ? keydir_seek(c, slice(NULL, 0), 0) : 1; r == 0; r = keydir_next(c)) {
+			uint64_t where = keydir_cursor_entry(c).where;
+			live[locator_slot(where)] += locator_size(where);
+		}
+		keydir_cursor_free(c);
+	}
+	for (unsigned i = 0; i < s->slots; i++)
+		if (live[i] != s->slot[i]->live_bytes)
+			snprintf(w->why, sizeof(w->why), "segment %" PRIu64 " has %" PRIu64 " live bytes and counts %" PRIu64,
+				s->slot[i]->number, live[i], s->slot[i]->live_bytes);
+	free(live);
+}
+
 /* The reopened store must show one of the states it may show; that one is the only one from then on. */
 static void settle(struct world *w, const char *how)
 {
 	char first_why[200] = "";
+
+	w->from_checkpoint += w->store->checkpoint.loaded;
+	check_live(w);
+	if (*w->why)
+		return;
 
 	for (size_t i = w->count; i-- > 0;) {
 		*w->why = 0;
@@ -378,6 +408,10 @@ static void end_power(struct world *w)
 	for (int i = 0; i < 40 && !simdisk_is_dead(w->disk) && !*w->why; i++) {
 		run_transaction(w);
 		store_submit(w->store);
+		if (pick(w, 10) == 0)
+			store_checkpoint(w->store);
+		if (pick(w, 2))
+			poll_store(w);
 		if (w->lockstep || pick(w, 2))
 			store_wait(w->store, store_position(w->store));
 		forget_durable(w);
@@ -426,6 +460,8 @@ static void end_failure(struct world *w)
 		reopen(w, error == EIO ? power_gone ? "an I/O error" : "an I/O error, the machine going on" : "a full disk");
 }
 
+static uint64_t starts_from_checkpoints;
+
 static bool run_case(uint64_t seed)
 {
 	struct world w = { .seed = seed, .random = seed, .count = 1 };
@@ -462,6 +498,7 @@ static bool run_case(uint64_t seed)
 	if (*w.why)
 		diag("seed %" PRIu64 " (%s, %s): %s", seed, w.durability == STORE_ALWAYS ? "always" : "relaxed",
 			w.lockstep ? "lockstep" : "free", w.why);
+	starts_from_checkpoints += w.from_checkpoint;
 	simdisk_free(w.disk);
 	free(w.history);
 	free(w.position);
@@ -478,5 +515,7 @@ int main(void)
 	for (uint64_t i = 0; i < count && bad < 5; i++)
 		bad += !run_case(first + i);
 	ok(bad == 0, "every store agrees with the model after every end (%" PRIu64 " cases)", count);
+	diag("%" PRIu64 " starts from a checkpoint", starts_from_checkpoints);
+	ok(seed || cases || starts_from_checkpoints > 500, "many of them from a checkpoint");
 	return done();
 }

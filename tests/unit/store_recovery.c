@@ -482,6 +482,7 @@ static struct simdisk *make_segments(struct buf *ret_dump, bool clean)
 	if (clean) {
 		is_int(fx_close(&f), 0, "a clean stop");
 		simdisk_kill(f.disk);
+		simdisk_remove(f.disk, "CHECKPOINT"); /* with it most of this would not be read: store_checkpoint.c */
 	} else {
 		fx_kill(&f);
 	}

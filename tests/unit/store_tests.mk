@@ -1,5 +1,5 @@
 # The storage engine under every kind of damage and failure. Whether these tests would notice a bug: tests/store-mutants.
-STORE_MORE_TESTS = tests/unit/store_recovery.t tests/unit/store_txn.t tests/unit/store_faults.t tests/unit/store_snapshot.t \
+STORE_MORE_TESTS = tests/unit/store_checkpoint.t tests/unit/store_recovery.t tests/unit/store_txn.t tests/unit/store_faults.t tests/unit/store_snapshot.t \
 	tests/unit/store_offline.t
 check_PROGRAMS += $(STORE_MORE_TESTS)
 TESTS += $(STORE_MORE_TESTS)
@@ -7,6 +7,8 @@ STORE_WRAP = -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
 tests_unit_store_recovery_t_SOURCES = tests/unit/store_recovery.c tests/unit/store_fixture.h
 tests_unit_store_recovery_t_LDFLAGS = $(AM_LDFLAGS) $(STORE_WRAP)
 tests_unit_store_recovery_t_LDADD = libsim.la libstore.la libbase.la
+tests_unit_store_checkpoint_t_SOURCES = tests/unit/store_checkpoint.c tests/unit/store_fixture.h
+tests_unit_store_checkpoint_t_LDADD = libsim.la libstore.la libbase.la
 tests_unit_store_txn_t_SOURCES = tests/unit/store_txn.c tests/unit/store_fixture.h
 tests_unit_store_txn_t_LDADD = libsim.la libstore.la libbase.la
 tests_unit_store_snapshot_t_SOURCES = tests/unit/store_snapshot.c tests/unit/store_fixture.h
