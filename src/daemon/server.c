@@ -263,6 +263,17 @@ int server_run(struct server *s)
 
 /* ---- once a second ---- */
 
+/* By time, and only when the next start would be faster for it: an idle daemon writes nothing. */
+static void begin_checkpoint(struct server *s)
+{
+	uint64_t interval = option_number(&s->options, OPTION_CHECKPOINT_INTERVAL);
+
+	if (interval == 0 || s->now_ms - s->checkpoint_ms < interval || !store_checkpoint_due(s->store))
+		return;
+	s->checkpoint_ms = s->now_ms;
+	store_checkpoint(s->store);
+}
+
 void server_tick(struct server *s)
 {
 	uint64_t idle = option_number(&s->options, OPTION_CLIENT_IDLE_TIMEOUT);
@@ -285,6 +296,8 @@ void server_tick(struct server *s)
 			conn_kill(c);
 	}
 	cmd_tick(s->env, store_now(s->store));
+	if (!s->stopping)
+		begin_checkpoint(s);
 	s->store_ready = true; /* should a notification ever be missed */
 }
 

@@ -70,6 +70,8 @@ struct server {
 	uint64_t start_wall_ms, start_ms;
 	uint64_t received, rejected, net_in, net_out;
 	uint64_t recovery_done, recovery_total, recovery_said_ms, recovery_logged_ms;
+	uint64_t checkpoint_ms; /* when the last checkpoint was begun */
+	bool closing;           /* the store is being closed */
 	char status[768];
 	char reload_problem[512]; /* why the last reload changed nothing; empty: it was good */
 };

@@ -85,12 +85,15 @@ static void on_store_progress(void *arg, uint64_t done, uint64_t total)
 	if (now - s->recovery_said_ms < 500)
 		return;
 	s->recovery_said_ms = now;
-	notify_status("recovering: %" PRIu64 " of %" PRIu64 " MiB (%u %%)", done >> 20, total >> 20, percent);
-	/* Only progress buys time: a recovery that is stuck ends at the start timeout. */
+	if (s->closing)
+		notify_status("stopping: writing a checkpoint (%u %%)", percent);
+	else
+		notify_status("recovering: %" PRIu64 " of %" PRIu64 " MiB (%u %%)", done >> 20, total >> 20, percent);
+	/* Only progress buys time: a recovery (or the checkpoint of a stop) that is stuck ends at the timeout. */
 	if (done > s->recovery_done)
 		notify_extend(RECOVERY_PATIENCE_MS);
 	s->recovery_done = done;
-	if (now - s->recovery_logged_ms >= 5000) {
+	if (!s->closing && now - s->recovery_logged_ms >= 5000) {
 		if (s->recovery_logged_ms)
 			log_notice("recovering: %" PRIu64 " of %" PRIu64 " MiB (%u %%)", done >> 20, total >> 20, percent);
 		s->recovery_logged_ms = now;
@@ -243,7 +246,7 @@ int server_open(struct server *s, struct options *options, const struct options_
 	*s = (struct server){ .command = command, .options = *options, .reserve = -1 };
 	*options = (struct options){ 0 };
 	s->start_wall_ms = (uint64_t)clock_wall_ms(&clock_system);
-	s->start_ms = s->now_ms = clock_mono_ns(&clock_system) / 1000000;
+	s->checkpoint_ms = s->start_ms = s->now_ms = clock_mono_ns(&clock_system) / 1000000;
 	init_lists(s);
 	raise_descriptors(s);
 	settings_apply(s);
@@ -286,6 +289,8 @@ int server_close(struct server *s)
 	free(s->scratch);
 	free(s->argv);
 	cmd_env_free(s->env);
+	s->closing = true;
+	s->recovery_done = 0;
 	r = store_close(s->store);
 	if (r)
 		log_error("the final sync failed: %s", strerror(-r));

@@ -1,6 +1,7 @@
 # The daemon from outside: every program here knows the contract only, never the sources.
 blackbox_tests = \
 	tests/blackbox/persistence.t \
+	tests/blackbox/checkpoint.t \
 	tests/blackbox/crash.t \
 	tests/blackbox/tail.t \
 	tests/blackbox/damage.t \
