@@ -57,6 +57,7 @@ struct sync {
 	uint64_t allocated;      /* bytes of that file which need no new blocks */
 	uint64_t garbage_end;    /* bytes of a refused group may stand from the end of what is written up to here; 0: none */
 	uint64_t last_sync_ns;
+	uint64_t gap_ns;         /* how long the last wait for work was */
 	_Atomic uint64_t syncs, sync_us_total, sync_us_max, sync_us_last;
 };
 
