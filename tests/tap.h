@@ -6,6 +6,7 @@
 #ifndef TESTS_TAP_H
 #define TESTS_TAP_H
 
+#include <float.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -33,6 +34,14 @@ __attribute__((format(printf, 1, 2))) static inline void diag(const char *format
 	fputc('\n', stdout);
 	va_end(ap);
 	fflush(stdout);
+}
+
+/* False under valgrind, which computes long double with 64 bits and so gives other sums and infinities. */
+static inline bool tap_has_long_double(void)
+{
+	volatile long double one = 1, next = 1 + LDBL_EPSILON;
+
+	return LDBL_MANT_DIG == 64 && next != one;
 }
 
 /* Printed, so that a run can be repeated: $KVD_TEST_SEED, or one that is always the same, but new with $KVD_TEST_LONG. */

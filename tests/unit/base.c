@@ -63,7 +63,10 @@ static void test_floats(void)
 	is_int(num_parse_float(SLICE("nan"), &v), -EINVAL, "NaN is refused");
 	is_int(num_parse_float(SLICE(" 1"), &v), -EINVAL, "a leading blank is refused");
 	is_int(num_parse_float(SLICE("1\0"), &v), -EINVAL, "a NUL is refused");
-	ok(num_parse_float(SLICE("inf"), &v) == 0 && isinf(v), "inf is read");
+	if (tap_has_long_double())
+		ok(num_parse_float(SLICE("inf"), &v) == 0 && isinf(v), "inf is read");
+	else
+		skip("inf is read", "long double is not what it is on this architecture");
 	is_mem(out, num_format_float(out, -0.0L), "0", 1, "minus zero is zero");
 	/* What is written can be read: a counter never refuses its own value. */
 	static const long double large[] = { 1.7e308L, -1.7e308L, LDBL_MAX, -LDBL_MAX };
