@@ -18,7 +18,7 @@ int read_check(struct store *s, uint64_t where, struct slice bytes, struct slice
 	const struct segment *g = s->slot[locator_slot(where)];
 	uint64_t offset = locator_offset(where), size;
 	char name[SEGMENT_NAME_SIZE];
-	struct record r;
+	struct record r = { 0 }; /* the compiler may look at a field before it looks whether there is one */
 
 	bool whole = record_decode(bytes.ptr, bytes.len, record_bind(g->seed, offset), &r, &size) == 0 && slice_eq(r.key, key);
 	if (whole && r.type == RECORD_PUT && r.codec == 0) {

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * Every call to the disk and every allocation made to fail in turn, during a fixed piece of work that creates, recovers, rotates and closes a
  * store. Whatever fails: no acknowledged write is lost, no read is wrong, the reason names a file, nothing leaks, and the store opens anew.
+ *
+ * KVD_TEST_STRIDE=N tries only every Nth call, for tools that slow a program down.
  */
 #include "store_fixture.h"
 
 #include "base/bytes.h"
+
+static uint64_t stride = 1;
 
 /* ---- allocations ---- */
 
@@ -356,7 +360,7 @@ static void fail_calls(struct simdisk *base, const struct work *from, enum simdi
 	/* The opening that checks counts too, so that its calls fail in turn at the end. */
 	total = simdisk_calls(w.f.disk, kind);
 	fx_done(&w.f);
-	for (n = 1; n <= total && bad < 3; n++) {
+	for (n = 1; n <= total && bad < 3; n += stride) {
 		begin(&w, base, from, 3);
 		w.reads_fail = kind == SIM_READ;
 		simdisk_fail(w.f.disk, kind, n, for_ever ? UINT32_MAX : 0, -error);
@@ -406,7 +410,7 @@ static void test_power(void)
 		run_work(&w);
 		uint64_t total = simdisk_calls(w.f.disk, SIM_ANY) + 10; /* some of the stop */
 		fx_done(&w.f);
-		for (uint64_t n = 1; n <= total && bad < 3; n++)
+		for (uint64_t n = 1; n <= total && bad < 3; n += stride)
 			for (uint64_t seed = 1; seed <= 6 && bad < 3; seed++) {
 				begin(&w, base, &start, seed);
 				w.reads_fail = true;
@@ -530,7 +534,7 @@ static void test_memory(void)
 		run_without(base, &start, UINT64_MAX, false, &total);
 		for (int for_ever = 0; for_ever < 2; for_ever++) {
 			unsigned bad = 0;
-			for (uint64_t n = 1; n <= total && bad < 3; n++)
+			for (uint64_t n = 1; n <= total && bad < 3; n += stride)
 				bad += !run_without(base, &start, n, for_ever, &ignored);
 			ok(bad == 0 && total > 20, "every allocation in turn fails%s, %s: out of memory or success, nothing lost, wrong or leaked (%" PRIu64 ")",
 				for_ever ? " with all later ones" : "", old ? "an old store" : "a new store", total);
@@ -560,7 +564,7 @@ static void test_undo(void)
 		bail("no start");
 	fx_dump(&f, &before);
 	for (int for_ever = 0; for_ever < 2; for_ever++)
-		for (uint64_t n = 1; n < 400 && bad < 3; n += 1 + n / 40) {
+		for (uint64_t n = 1; n < 400 && bad < 3; n += stride + n / 40) {
 			t = txn_begin(f.store, NULL);
 			for (int i = 0; i < 4000; i += 2)
 				txn_delete(t, 0, slice_str(key[i]));
@@ -602,6 +606,10 @@ static void test_undo(void)
 
 int main(void)
 {
+	const char *given = getenv("KVD_TEST_STRIDE");
+
+	if (given && strtoull(given, NULL, 10))
+		stride = strtoull(given, NULL, 10);
 	test_full();
 	test_sync_fails_once();
 	test_disk();
