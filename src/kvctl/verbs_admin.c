@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include "base/num.h"
+#include "kvctl/numbers.h"
 #include "kvctl/output.h"
 #include "kvctl/verb.h"
 
@@ -27,33 +28,24 @@ int verb_ping(struct kvctl *k, const struct args *a)
 
 /* ---- stats ---- */
 
-static const redisReply *find_number(const redisReply *r, const char *name)
+static void print_number(struct kvctl *k, const char *label, const struct numbers *n, const char *name)
 {
-	for (size_t i = 0; i + 1 < r->elements; i += 2)
-		if (r->element[i]->type == REDIS_REPLY_STRING &&
-			slice_eq(reply_slice(r->element[i]), slice_str(name)))
-			return r->element[i + 1];
-	return NULL;
-}
-
-static void print_number(struct kvctl *k, const char *label, const redisReply *r, const char *name)
-{
-	const redisReply *value = find_number(r, name);
+	int64_t value;
 
 	output_printf(k, "%-16s", label);
-	if (value && value->type == REDIS_REPLY_INTEGER)
-		output_printf(k, "%lld\n", value->integer);
+	if (numbers_find(n, name, &value))
+		output_printf(k, "%" PRId64 "\n", value);
 	else
 		output_printf(k, "unknown\n");
 }
 
-static void print_size(struct kvctl *k, const redisReply *r)
+static void print_size(struct kvctl *k, const char *label, const struct numbers *n, const char *name)
 {
-	const redisReply *bytes = find_number(r, "log_bytes");
+	int64_t bytes;
 
-	output_printf(k, "%-16s", "Total size:");
-	if (bytes && bytes->type == REDIS_REPLY_INTEGER)
-		output_printf(k, "%.2f MB\n", (double)bytes->integer / (1 << 20));
+	output_printf(k, "%-16s", label);
+	if (numbers_find(n, name, &bytes))
+		output_printf(k, "%.2f MB\n", (double)bytes / (1 << 20));
 	else
 		output_printf(k, "unknown\n");
 }
@@ -90,26 +82,25 @@ static void print_stats_json(struct kvctl *k, const redisReply *r)
 
 int verb_stats(struct kvctl *k, const struct args *a)
 {
-	struct slice argv[1] = { SLICE("KVD.STATS") };
-	redisReply *r;
-	enum kvctl_exit code = connect_ask(k, argv, 1, &r);
+	struct numbers n;
+	enum kvctl_exit code = numbers_fetch(k, &n);
 
 	if (code)
 		return code;
-	if (r->type != REDIS_REPLY_ARRAY) {
-		code = connect_unexpected(k, r);
-	} else if (k->json) {
-		print_stats_json(k, r);
+	if (k->json) {
+		print_stats_json(k, n.reply);
 	} else {
-		print_number(k, "Keys:", r, "keys");
-		print_number(k, "Segments:", r, "segments");
-		print_size(k, r);
-		print_number(k, "Active segment:", r, "active_segment");
-		print_number(k, "Oldest segment:", r, "oldest_segment");
+		print_number(k, "Keys:", &n, "keys");
+		print_number(k, "Segments:", &n, "segments");
+		print_size(k, "Total size:", &n, "log_bytes");
+		print_number(k, "Active segment:", &n, "active_segment");
+		print_number(k, "Oldest segment:", &n, "oldest_segment");
+		print_size(k, "Live:", &n, "live_bytes");
+		print_size(k, "Garbage:", &n, "dead_bytes");
 		if (args_option(a, "verbose", NULL))
-			print_all(k, r);
+			print_all(k, n.reply);
 	}
-	freeReplyObject(r);
+	numbers_free(&n);
 	return code;
 }
 
@@ -119,13 +110,10 @@ int verb_stats(struct kvctl *k, const struct args *a)
 static json_t *info_json(struct slice text)
 {
 	json_t *all = json_object(), *section = NULL;
+	struct slice line;
 
-	while (all && text.len) {
-		const char *end = memchr(text.ptr, '\n', text.len), *colon;
-		struct slice line = slice(text.ptr, end ? (size_t)(end - text.ptr) : text.len);
-		text = slice_skip(text, line.len + (end ? 1 : 0));
-		if (line.len && line.ptr[line.len - 1] == '\r')
-			line.len--;
+	while (all && info_next_line(&text, &line)) {
+		const char *colon;
 		char name[128];
 		if (line.len > 2 && line.ptr[0] == '#') {
 			snprintf(name, sizeof(name), "%.*s", (int)line.len - 2, line.ptr + 2);

@@ -220,8 +220,8 @@ def test_daemon_verbs():
     check(["set", "--json", "a", "1"], 0, b"true\n", "confirmations in JSON")
     code, out, _ = kvctl("stats")
     ok(code == 0 and re.fullmatch(
-        rb"Keys: +\d+\nSegments: +\d+\nTotal size: +[\d.]+ MB\nActive segment: +\d+\nOldest segment: +\d+\n", out), "stats has five lines",
-        repr(out))
+        rb"Keys: +\d+\nSegments: +\d+\nTotal size: +[\d.]+ MB\nActive segment: +\d+\nOldest segment: +\d+\n"
+        rb"Live: +[\d.]+ MB\nGarbage: +[\d.]+ MB\n", out), "stats has its lines", repr(out))
     code, more, _ = kvctl("stats", "-v")
     ok(code == 0 and len(more.splitlines()) > 5 and b"unknown" not in more, "stats -v has more", repr(more))
     code, out, _ = kvctl("stats", "--json")
