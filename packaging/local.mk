@@ -38,6 +38,23 @@ packaging/systemd/user/kvd.socket: packaging/systemd/user/kvd.socket.in Makefile
 packaging/systemd/sysusers/kvd.conf: packaging/systemd/kvd.sysusers Makefile
 	$(substitute_paths)
 
+# Completion, written by kvctl from its own table of verbs. Where shells look for it.
+bashcompletiondir = $(datadir)/bash-completion/completions
+zshcompletiondir = $(datadir)/zsh/site-functions
+fishcompletiondir = $(datadir)/fish/vendor_completions.d
+nodist_bashcompletion_DATA = packaging/completion/kvctl
+nodist_zshcompletion_DATA = packaging/completion/_kvctl
+nodist_fishcompletion_DATA = packaging/completion/kvctl.fish
+CLEANFILES += $(nodist_bashcompletion_DATA) $(nodist_zshcompletion_DATA) $(nodist_fishcompletion_DATA)
+write_completion = $(AM_V_GEN)$(MKDIR_P) $(@D) && ./kvctl$(EXEEXT) completion
+
+packaging/completion/kvctl: kvctl$(EXEEXT)
+	$(write_completion) bash > $@.tmp && mv $@.tmp $@
+packaging/completion/_kvctl: kvctl$(EXEEXT)
+	$(write_completion) zsh > $@.tmp && mv $@.tmp $@
+packaging/completion/kvctl.fish: kvctl$(EXEEXT)
+	$(write_completion) fish > $@.tmp && mv $@.tmp $@
+
 # An administrator's file is never written over; the sample goes only where there is none.
 install-data-local: install-sample-conf
 uninstall-local: uninstall-sample-conf

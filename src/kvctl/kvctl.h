@@ -22,6 +22,7 @@ enum kvctl_exit {
 };
 
 struct progress;
+struct screen;
 
 struct kvctl {
 	char socket[PATHS_MAX];
@@ -36,6 +37,7 @@ struct kvctl {
 	int output_error;          /* errno of the first failed write to standard output */
 	redisContext *redis;       /* NULL: not connected */
 	struct progress *progress; /* drawn on standard error, NULL: nothing; see progress.h */
+	struct screen *screen;     /* top has the terminal, NULL: nobody; complaints give it back first */
 };
 
 /* The program: everything main does. */
@@ -80,6 +82,11 @@ const char *suggest_verb(struct slice word);
  * when there are none.
  */
 int words_split(char *line, size_t len, struct slice **ret);
+
+/* ---- top.c ---- */
+
+/* Gives the terminal back; s may be NULL, or have done so. */
+void screen_close(struct screen *s);
 
 /* ---- shell.c ---- */
 

@@ -1,6 +1,7 @@
 noinst_LTLIBRARIES += libkvctl.la
 libkvctl_la_SOURCES = \
 	src/kvctl/args.c \
+	src/kvctl/completion.c \
 	src/kvctl/connect.c \
 	src/kvctl/csv.c src/kvctl/csv.h \
 	src/kvctl/export.c \
@@ -16,17 +17,20 @@ libkvctl_la_SOURCES = \
 	src/kvctl/output.c src/kvctl/output.h \
 	src/kvctl/progress.c src/kvctl/progress.h \
 	src/kvctl/record.c src/kvctl/record.h \
+	src/kvctl/reload.c \
 	src/kvctl/reply.c \
 	src/kvctl/run.c \
 	src/kvctl/shell.c \
 	src/kvctl/suggest.c \
 	src/kvctl/text.c \
+	src/kvctl/top.c src/kvctl/top.h src/kvctl/top_view.c \
 	src/kvctl/verb.c src/kvctl/verb.h \
 	src/kvctl/verbs.def \
 	src/kvctl/verbs_admin.c \
 	src/kvctl/verbs_data.c \
 	src/kvctl/verbs_expiry.c \
 	src/kvctl/verbs_offline.c \
+	src/kvctl/watch.c \
 	src/kvctl/words.c
 libkvctl_la_CPPFLAGS = $(AM_CPPFLAGS) $(HIREDIS_CFLAGS) $(LIBEDIT_CFLAGS) $(JANSSON_CFLAGS)
 libkvctl_la_LIBADD = $(HIREDIS_LIBS) $(LIBEDIT_LIBS) $(JANSSON_LIBS)
@@ -42,7 +46,7 @@ tests_unit_kvctl_t_CPPFLAGS = $(libkvctl_la_CPPFLAGS)
 tests_unit_kvctl_t_LDADD = libkvctl.la libstore.la libbase.la
 TESTS += tests/unit/kvctl.t
 
-kvctl_tests = tests/blackbox/kvctl.t tests/blackbox/kvctl_import.t
+kvctl_tests = tests/blackbox/kvctl.t tests/blackbox/kvctl_import.t tests/blackbox/kvctl_live.t
 EXTRA_DIST += $(kvctl_tests)
 if HAVE_PYTHON3
 TESTS += $(kvctl_tests)

@@ -31,6 +31,7 @@ __attribute__((format(printf, 2, 0))) static void print_complaint(
 	buf_append_char(&line, '\n');
 	/* What was printed before must not appear after the complaint about it. */
 	fflush(stdout);
+	screen_close(k->screen);
 	progress_hide(k->progress);
 	if (!line.failed && !text.failed)
 		fwrite(line.ptr, 1, line.len, stderr);
@@ -102,7 +103,7 @@ void output_text(struct kvctl *k, struct slice s)
 
 void output_json(struct kvctl *k, json_t *value)
 {
-	char *text = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+	char *text = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9)) : NULL;
 
 	errno = ENOMEM;
 	note_error(k, !text);

@@ -86,6 +86,13 @@ void help_general(struct kvctl *k);
 void help_verb(struct kvctl *k, const struct verb *v);
 void help_usage(const struct verb *v, struct buf *out); /* "kvctl get KEY", no newline */
 
+/* ---- reload.c, watch.c: parts that tests look at ---- */
+
+/* The unit a process runs in, from its /proc/PID/cgroup, and whether a user's service manager runs it. False: in none. */
+bool reload_find_unit(struct slice cgroup, struct slice *ret_unit, bool *ret_user);
+/* The pattern of the keyspace events of all keys with this prefix. */
+void watch_pattern(struct buf *out, int64_t database, struct slice prefix);
+
 /* The functions of the verbs: verb_NAME. */
 #define VERB(name, min, max, flags, syntax, summary) int verb_##name(struct kvctl *k, const struct args *a);
 #include "kvctl/verbs.def"

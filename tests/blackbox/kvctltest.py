@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Runs kvctl against a kvd of the test: in pipes, and on a pseudo-terminal of its own."""
 import errno
+import fcntl
 import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import termios
 import time
@@ -47,6 +49,11 @@ def check(args, code, out, name, errors="", **kw):
     return ok(good, name, f"kvctl {args}", f"got {got}", f"expected {(code, out, errors)}")
 
 
+def default_signals():
+    """For a child: a test in the background of a shell was started with SIGINT ignored, and so would be what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """kvctl on a pseudo-terminal of its own."""
 
@@ -57,9 +64,14 @@ class Terminal:
         mode[1] &= ~termios.ONLCR
         termios.tcsetattr(slave, termios.TCSANOW, mode)
         self.process = subprocess.Popen([KVCTL, *args], stdin=slave, stdout=slave, stderr=slave, env={**ENV, **(env or {})},
-            start_new_session=True, preexec_fn=lambda: __import__("fcntl").ioctl(0, termios.TIOCSCTTY, 0))
+            start_new_session=True, preexec_fn=self.take_terminal)
         os.close(slave)
         self.seen = b""
+
+    @staticmethod
+    def take_terminal():
+        default_signals()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     def read(self, seconds):
         if not select.select([self.master], [], [], seconds)[0]:

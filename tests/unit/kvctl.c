@@ -11,6 +11,7 @@
 #include "kvctl/output.h"
 #include "kvctl/progress.h"
 #include "kvctl/record.h"
+#include "kvctl/top.h"
 #include "kvctl/verb.h"
 #include "tap.h"
 
@@ -535,6 +536,78 @@ static void test_info(void)
 	ok(!info_find(text, "two", &found) && !info_find(text, "on", &found), "a part of a name is no name");
 }
 
+/* ---- top, watch, reload ---- */
+
+static struct top_sample make_sample(const char *wire, const char *info, uint64_t at_ns)
+{
+	struct buf text = { 0 };
+
+	buf_printf(&text, "$%zu\r\n%s\r\n", strlen(info), info);
+	struct top_sample s = { { read_reply(wire, strlen(wire)) }, read_reply(text.ptr, text.len), at_ns };
+	buf_free(&text);
+	return s;
+}
+
+static void test_top(void)
+{
+	struct top_sample before =
+		make_sample("*4\r\n$8\r\ncommands\r\n:100\r\n$13\r\nkeyspace_hits\r\n:5\r\n",
+			"cmdstat_get:calls=10,usec=100\r\ncmdstat_old:calls=7,usec=9\r\n", 1000000000);
+	struct top_sample now = make_sample("*6\r\n$8\r\ncommands\r\n:300\r\n$13\r\nkeyspace_hits\r\n:8\r\n$"
+					    "15\r\nkeyspace_misses\r\n:1\r\n",
+		"cmdstat_get:calls=30,usec=300\r\ncmdstat_old:calls=7,usec=9\r\ncmdstat_set:calls=100,usec="
+		"50\r\n"
+		"latency_percentiles_usec_get:p50=1.5,p99=20,p99.9=33.25\r\n",
+		3000000000);
+	struct top_view v;
+
+	top_compare(&before, &now, &v);
+	ok(v.commands_s > 99.9 && v.commands_s < 100.1, "top: commands a second");
+	ok(v.hit_rate > 0.74 && v.hit_rate < 0.76, "top: hit rate");
+	is_int((int)v.ncommands, 2, "top: commands that were called");
+	is_str(v.command[0].name, "set", "top: the busiest first");
+	ok(v.command[1].mean_us > 9.9 && v.command[1].mean_us < 10.1, "top: mean time");
+	ok(v.command[1].p50 > 1.4 && v.command[1].p99 > 19 && v.command[1].p999 > 33, "top: percentiles");
+	ok(v.command[0].p50 < 0, "top: no percentiles where there are none");
+	top_compare(&now, &before, &v);
+	ok(v.commands_s == 0 && v.hit_rate < 0, "top: a daemon that began anew has no negative rates");
+	top_sample_free(&before);
+	top_sample_free(&now);
+}
+
+static void test_watch_pattern(void)
+{
+	struct buf out = { 0 };
+
+	watch_pattern(&out, 3, SLICE("a*?[b]\\"));
+	is_mem(out.ptr, out.len, "__keyspace@3__:a\\*\\?\\[b\\]\\\\*", 28, "watch: a prefix is no pattern");
+	buf_free(&out);
+}
+
+static void check_unit(const char *cgroup, const char *unit, bool user, const char *name)
+{
+	struct slice found = { 0 };
+	bool is_user = false, got = reload_find_unit(slice_str(cgroup), &found, &is_user);
+
+	ok(unit ? got && slice_eq(found, slice_str(unit)) && is_user == user : !got, "reload: %s", name);
+}
+
+static void test_units(void)
+{
+	check_unit("0::/system.slice/kvd.service\n", "kvd.service", false, "a unit of the system");
+	check_unit("0::/system.slice/system-kvd.slice/kvd@other.service\n", "kvd@other.service", false,
+		"an instance");
+	check_unit("0::/user.slice/user-1000.slice/user@1000.service/app.slice/kvd.service\n", "kvd.service",
+		true, "a user's own");
+	check_unit("12:cpu:/x\n1:name=systemd:/system.slice/kvd.service\n0::/\n", "kvd.service", false,
+		"the older hierarchy");
+	check_unit("0::/system.slice/kvd.service/inner\n", "kvd.service", false,
+		"a group below that of the unit");
+	check_unit("0::/user.slice/user-0.slice/session-3.scope\n", NULL, false, "a session is no unit");
+	check_unit("0::/\n", NULL, false, "nor is the root");
+	check_unit("", NULL, false, "nor is nothing");
+}
+
 /* ---- ranges ---- */
 
 static void check_prefix_end(struct slice prefix, struct slice expected, const char *name)
@@ -574,6 +647,9 @@ int main(void)
 	test_formats();
 	test_progress();
 	test_info();
+	test_top();
+	test_watch_pattern();
+	test_units();
 	test_ranges();
 	return done();
 }
