@@ -35,6 +35,8 @@ void settings_apply(struct server *s)
 	store_set_durability(s->store, d == STORE_INTERVAL && interval == 0 ? STORE_NEVER : d, interval);
 	store_set_segment_size(s->store, option_number(o, OPTION_SEGMENT_SIZE));
 	store_set_max_value(s->store, (uint32_t)max_value);
+	store_set_compression(s->store, option_number(o, OPTION_COMPRESSION) ? (int)option_number(o, OPTION_COMPRESSION_LEVEL) : 0,
+		(uint32_t)option_number(o, OPTION_COMPRESSION_MIN));
 	if (!s->env)
 		return;
 	cmd_set_events(s->env, option_text(o, OPTION_NOTIFY_KEYSPACE_EVENTS));

@@ -15,11 +15,14 @@ struct applied {
 	struct keydir *flushed;
 };
 
-static uint64_t op_size(const struct txn_op *op)
+static uint64_t op_size(const struct txn *t, size_t i)
 {
+	const struct txn_op *op = &t->op[i];
+	size_t value_len = t->meta[i].packed.ptr ? t->meta[i].packed.len : op->value.len;
+
 	switch (op->kind) {
 	case TXN_PUT:
-		return record_size(op->key.len, op->value.len, op->expire_ms != STORE_NO_EXPIRY);
+		return record_size(op->key.len, value_len, op->expire_ms != STORE_NO_EXPIRY);
 	case TXN_DELETE:
 		return record_size(op->key.len, 0, false);
 	case TXN_FLUSH:
@@ -79,7 +82,7 @@ static int apply_all(struct txn *t, uint64_t offset, struct applied *applied)
 	int r = 0;
 
 	for (size_t i = 0; i < t->ops && r == 0; i++) {
-		uint64_t size = op_size(&t->op[i]);
+		uint64_t size = op_size(t, i);
 		applied[i] = (struct applied){ .where = locator_make(s->active->slot, offset, size) };
 		offset += size;
 		r = apply_op(s, &t->op[i], t->meta[i].ns, &applied[i]);
@@ -107,6 +110,10 @@ static void encode_op(struct txn *t, size_t i, char *out, uint64_t offset, uint6
 		.key = op->key,
 		.value = op->kind == TXN_PUT ? op->value : slice(NULL, 0),
 	};
+	if (t->meta[i].packed.ptr) {
+		r.codec = CODEC_ZLIB;
+		r.value = t->meta[i].packed;
+	}
 	if (op->kind == TXN_PUT && op->expire_ms != STORE_NO_EXPIRY)
 		r.expire_wall_ms = store_to_wall(s, op->expire_ms);
 	if (op->kind == TXN_FLUSH)
@@ -173,6 +180,20 @@ static void settle_swaps(struct txn *t, uint64_t end)
 	}
 }
 
+/* Compresses what is worth it, into memory of the transaction. What does not get any is stored as it is. */
+static void pack_ops(struct txn *t)
+{
+	struct pack *p = &t->store->pack;
+
+	for (size_t i = 0; p->level && i < t->ops; i++) {
+		const struct txn_op *op = &t->op[i];
+		char *out = op->kind == TXN_PUT && pack_tries(p, op->value.len) ? txn_alloc(t, pack_room(op->value.len)) : NULL;
+		size_t len = out ? pack_value(p, op->value, out) : 0;
+		if (len)
+			t->meta[i].packed = slice(out, len);
+	}
+}
+
 static int commit_ops(struct txn *t)
 {
 	struct store *s = t->store;
@@ -180,8 +201,9 @@ static int commit_ops(struct txn *t)
 	struct applied single, *applied = t->ops == 1 ? &single : txn_alloc(t, t->ops * sizeof(*applied));
 	char *out;
 
+	pack_ops(t);
 	for (size_t i = 0; i < t->ops; i++)
-		size += op_size(&t->op[i]);
+		size += op_size(t, i);
 	int r = size > STORE_MAX_TRANSACTION ? -E2BIG : applied ? make_room(t, size, &out) : -ENOMEM;
 	if (r == 0)
 		r = apply_all(t, s->active->size, applied);
@@ -190,7 +212,7 @@ static int commit_ops(struct txn *t)
 	uint64_t offset = s->active->size, position = s->position, end = s->position + size;
 	uint32_t distance = position - durable < RECORD_NO_CLAIM ? (uint32_t)(position - durable) : RECORD_NO_CLAIM;
 	for (size_t i = 0; i < t->ops; i++, out += one, offset += one, position += one) {
-		one = op_size(&t->op[i]);
+		one = op_size(t, i);
 		uint64_t back = (uint64_t)distance + (position - s->position);
 		encode_op(t, i, out, offset, position, back < RECORD_NO_CLAIM ? (uint32_t)back : RECORD_NO_CLAIM);
 		settle_op(t, i, &applied[i], position, end);

@@ -17,6 +17,7 @@
 #include "store/checkpoint.h"
 #include "store/keydir.h"
 #include "store/locator.h"
+#include "store/pack.h"
 #include "store/recent.h"
 #include "store/record.h"
 #include "store/segment.h"
@@ -150,6 +151,7 @@ struct store {
 	struct recent recent;
 	struct rollback rollback;
 	struct txn *txn;
+	struct pack pack;
 	struct sync sync;
 	struct pool pool;
 	struct checkpoint checkpoint;
@@ -192,6 +194,8 @@ void store_count_dead(struct store *s, uint64_t where);
 
 /* Checks the bytes of a record read from disk against locator and key. 0 and the value, or STORE_CORRUPT with the problem set. */
 int read_check(struct store *s, uint64_t where, struct slice bytes, struct slice key, struct slice *ret_value);
+/* The value behind a stored one, in memory of the open transaction when it was compressed: 0, STORE_CORRUPT or an error, with the problem set. */
+int read_unpack(struct store *s, uint64_t where, unsigned codec, struct slice stored, struct slice *ret_value);
 /* Sets the problem of a read that failed with error, and returns that. */
 int read_failed(struct store *s, uint64_t where, int error);
 /* The position behind the record, for invariant I2. */

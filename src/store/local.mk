@@ -23,6 +23,7 @@ libstore_la_SOURCES = \
 	src/store/keydir_tree.h \
 	src/store/locator.h \
 	src/store/offline.c src/store/offline.h \
+	src/store/pack.c src/store/pack.h \
 	src/store/read.c \
 	src/store/recent.c src/store/recent.h \
 	src/store/record.c src/store/record.h \

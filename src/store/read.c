@@ -4,6 +4,7 @@
  */
 #include "store/inner.h"
 
+#include <errno.h>
 #include <inttypes.h>
 
 uint64_t read_position(const struct store *s, uint64_t where)
@@ -13,29 +14,53 @@ uint64_t read_position(const struct store *s, uint64_t where)
 	return g->first - SEGMENT_HEADER + locator_offset(where) + locator_size(where);
 }
 
+static int report_damage(struct store *s, uint64_t where, const char *what)
+{
+	char name[SEGMENT_NAME_SIZE];
+
+	segment_name(name, s->slot[locator_slot(where)]->number);
+	s->damaged++;
+	store_set_problem(s, "the record at offset %" PRIu64 " of %s %s", locator_offset(where), name, what);
+	store_tell(s, (struct store_event){ .kind = STORE_EVENT_DAMAGE, .file = name, .offset = locator_offset(where), .bytes = locator_size(where) },
+		"%s", s->problem);
+	return STORE_CORRUPT;
+}
+
+static int report_lost(struct store *s, uint64_t where)
+{
+	char name[SEGMENT_NAME_SIZE];
+
+	segment_name(name, s->slot[locator_slot(where)]->number);
+	store_set_problem(s, "the value was lost to damage at offset %" PRIu64 " of %s; write or delete the key to end this", locator_offset(where), name);
+	return STORE_CORRUPT;
+}
+
 int read_check(struct store *s, uint64_t where, struct slice bytes, struct slice key, struct slice *ret_value)
 {
 	const struct segment *g = s->slot[locator_slot(where)];
-	uint64_t offset = locator_offset(where), size;
-	char name[SEGMENT_NAME_SIZE];
 	struct record r = { 0 }; /* the compiler may look at a field before it looks whether there is one */
+	uint64_t size;
 
-	bool whole = record_decode(bytes.ptr, bytes.len, record_bind(g->seed, offset), &r, &size) == 0 && slice_eq(r.key, key);
-	if (whole && r.type == RECORD_PUT && r.codec == 0) {
-		*ret_value = r.value;
+	if (record_decode(bytes.ptr, bytes.len, record_bind(g->seed, locator_offset(where)), &r, &size) || !slice_eq(r.key, key))
+		return report_damage(s, where, "fails its checksum");
+	if (r.type == RECORD_LOST)
+		return report_lost(s, where);
+	return r.type == RECORD_PUT ? read_unpack(s, where, r.codec, r.value, ret_value) : report_damage(s, where, "is not that of its key");
+}
+
+int read_unpack(struct store *s, uint64_t where, unsigned codec, struct slice stored, struct slice *ret_value)
+{
+	size_t len;
+
+	*ret_value = stored;
+	if (codec == CODEC_RAW)
 		return 0;
-	}
-	bool is_lost = whole && r.type == RECORD_LOST;
-	segment_name(name, g->number);
-	if (is_lost) {
-		store_set_problem(s, "the value was lost to damage at offset %" PRIu64 " of %s; write or delete the key to end this", offset, name);
-		return STORE_CORRUPT;
-	}
-	s->damaged++;
-	store_set_problem(s, "the record at offset %" PRIu64 " of %s fails its checksum", offset, name);
-	store_tell(s, (struct store_event){ .kind = STORE_EVENT_DAMAGE, .file = name, .offset = offset, .bytes = locator_size(where) },
-		"%s", s->problem);
-	return STORE_CORRUPT;
+	if (unpack_length(codec, stored, &len))
+		return report_damage(s, where, "holds a value that is not compressed as it says");
+	char *out = txn_alloc(s->txn, len);
+	int r = out ? unpack_value(&s->pack, stored, out, len) : -ENOMEM;
+	*ret_value = slice(out, len);
+	return r == -EUCLEAN ? report_damage(s, where, "holds a value that cannot be decompressed") : r ? read_failed(s, where, r) : 0;
 }
 
 int read_failed(struct store *s, uint64_t where, int error)

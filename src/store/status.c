@@ -250,6 +250,14 @@ void store_set_max_value(struct store *s, uint32_t bytes)
 		s->options.max_value = bytes;
 }
 
+void store_set_compression(struct store *s, int level, uint32_t min)
+{
+	if (level < 0 || level > 9)
+		return;
+	s->pack.level = level;
+	s->pack.min = min ? min : 1024;
+}
+
 uint64_t store_count(const struct store *s, unsigned db)
 {
 	return keydir_count(s->keydir[s->ns_of[db]]);
@@ -315,6 +323,9 @@ void store_stats(const struct store *s, struct store_stats *ret)
 		.checkpoint_us = s->checkpoint.us,
 		.checkpoints = s->checkpoint.made,
 		.checkpoint_failures = s->checkpoint.failed,
+		.compressed_records = s->pack.records,
+		.compressed_from = s->pack.given,
+		.compressed_to = s->pack.stored,
 	};
 	int64_t age = clock_wall_ms(s->clock) - s->checkpoint.wall_ms;
 	ret->checkpoint_age_ms = s->checkpoint.position && age > 0 ? (uint64_t)age : 0;

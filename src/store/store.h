@@ -79,6 +79,8 @@ struct store_options {
 	uint32_t max_value;   /* bytes; 0: STORE_MAX_VALUE */
 	enum store_durability durability;
 	uint32_t interval_ms; /* for STORE_INTERVAL; 0: 1000 */
+	int compression;      /* level of zlib for values, 1 to 9; 0: none */
+	uint32_t compression_min; /* bytes of the shortest value to compress; 0: 1024 */
 	uint64_t cache_size;  /* bytes of values kept in memory beside the log's tail; UINT64_MAX: the default */
 	struct io *io;             /* NULL: io_system */
 	const struct clock *clock; /* NULL: clock_system */
@@ -153,6 +155,8 @@ int64_t store_to_wall(const struct store *s, int64_t steady_ms);
 void store_set_durability(struct store *s, enum store_durability d, uint32_t interval_ms);
 void store_set_segment_size(struct store *s, uint64_t bytes);
 void store_set_max_value(struct store *s, uint32_t bytes);
+/* As in the options. Values longer than 64 KiB and those that do not shrink by an eighth are stored as they are. */
+void store_set_compression(struct store *s, int level, uint32_t min);
 
 /* Removes up to about `pages` leaf pages' worth of expired keys, one commit; returns how many keys went. Call by timer. */
 unsigned store_expire_some(struct store *s, unsigned pages);
@@ -284,6 +288,7 @@ struct store_stats {
 	uint64_t syncs, sync_us_total, sync_us_max, last_sync_us;
 	uint64_t expired;                 /* keys removed because their time had come */
 	uint64_t recovered_records, recovered_bytes, recovery_us, tail_bytes_cut;
+	uint64_t compressed_records, compressed_from, compressed_to; /* since open: values compressed, their bytes before and after */
 	uint64_t damaged;                 /* records found damaged since open */
 	bool recovered_from_checkpoint;
 	bool checkpoint_running;

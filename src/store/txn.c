@@ -189,7 +189,7 @@ static int add_op(struct txn *t, struct txn_op op, unsigned ns)
 	if (r)
 		return r;
 	t->op[t->ops] = op;
-	t->meta[t->ops] = (struct txn_meta){ op.kind <= TXN_DELETE ? txn_hash(ns, op.key) : 0, ns };
+	t->meta[t->ops] = (struct txn_meta){ .hash = op.kind <= TXN_DELETE ? txn_hash(ns, op.key) : 0, .ns = ns };
 	t->ops++;
 	r = index_op(t, t->ops - 1);
 	if (r)
@@ -344,7 +344,7 @@ int txn_peek(struct txn *t, unsigned db, struct slice key, int64_t *ret_expire_m
 }
 
 /* From the log's tail: written by this process and never out of its memory, so there is nothing to check. */
-static bool read_tail(const struct store *s, uint64_t where, struct slice *ret)
+static bool read_tail(const struct store *s, uint64_t where, unsigned *ret_codec, struct slice *ret)
 {
 	const struct segment *g = s->slot[locator_slot(where)];
 	const char *p = tail_at(&s->tail, g->first - SEGMENT_HEADER + locator_offset(where));
@@ -352,6 +352,7 @@ static bool read_tail(const struct store *s, uint64_t where, struct slice *ret)
 	if (!p)
 		return false;
 	size_t key_len = get_le32(p + 8), value_len = get_le32(p + 12);
+	*ret_codec = (unsigned char)p[6];
 	*ret = slice(p + RECORD_HEADER + (p[5] & RECORD_EXPIRES ? 8 : 0) + key_len, value_len);
 	return true;
 }
@@ -390,9 +391,10 @@ static int read_value(struct txn *t, uint64_t where, struct slice key, struct sl
 	struct store *s = t->store;
 	bool aging = false;
 	struct slice bytes;
+	unsigned codec;
 
-	if (read_tail(s, where, ret))
-		return 0;
+	if (read_tail(s, where, &codec, ret))
+		return read_unpack(s, where, codec, *ret, ret);
 	if (cache_get(&s->cache, where, ret, &aging)) {
 		if (aging) { /* the copy that is put in anew must not overwrite its source */
 			char *copy = txn_alloc(t, ret->len);

@@ -14,6 +14,7 @@
 struct txn_meta {
 	uint64_t hash; /* of namespace and key */
 	unsigned ns;
+	struct slice packed; /* the value as it is to be stored, when it was compressed; ptr NULL: it was not */
 };
 
 struct txn_cache_put {
