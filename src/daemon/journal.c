@@ -77,6 +77,7 @@ static const struct {
 	[STORE_EVENT_CHECKPOINT] = { LOG_LEVEL_INFO, -1 },
 	[STORE_EVENT_NO_CHECKPOINT] = { LOG_LEVEL_WARNING, -1 },
 	[STORE_EVENT_CHECKPOINT_UNUSED] = { LOG_LEVEL_WARNING, -1 },
+	[STORE_EVENT_SCRUBBED] = { LOG_LEVEL_NOTICE, -1 },
 };
 
 void journal_store_event(const struct store_event *event)

@@ -295,6 +295,7 @@ void server_tick(struct server *s)
 			(c->closing && silent > CLOSING_LIMIT_MS && !c->held))
 			conn_kill(c);
 	}
+	store_scrub_tick(s->store);
 	cmd_tick(s->env, store_now(s->store));
 	if (!s->stopping)
 		begin_checkpoint(s);
@@ -308,9 +309,14 @@ void server_say_status(struct server *s)
 	char text[sizeof(s->status)];
 
 	store_stats(s->store, &stats);
+	struct store_scrub scrub;
+	char damage[80] = "";
+	store_scrub_state(s->store, &scrub);
+	if (scrub.standing)
+		snprintf(damage, sizeof(damage), "; damaged: at least %" PRIu64 " records, see kvctl verify", scrub.standing);
 	bool refused = store_health(s->store, &reason) != 0, failed = *s->reload_problem != '\0';
-	snprintf(text, sizeof(text), "%" PRIu64 " %s, %" PRIu64 " MiB%s%s%s%s", stats.keys, stats.keys == 1 ? "key" : "keys",
-		stats.live_bytes >> 20, refused ? "; writes are refused: " : "", refused && reason ? reason : "",
+	snprintf(text, sizeof(text), "%" PRIu64 " %s, %" PRIu64 " MiB%s%s%s%s%s", stats.keys, stats.keys == 1 ? "key" : "keys",
+		stats.live_bytes >> 20, damage, refused ? "; writes are refused: " : "", refused && reason ? reason : "",
 		failed ? "; reload failed: " : "", s->reload_problem);
 	if (strcmp(text, s->status) == 0)
 		return;

@@ -35,6 +35,7 @@ void settings_apply(struct server *s)
 	store_set_durability(s->store, d == STORE_INTERVAL && interval == 0 ? STORE_NEVER : d, interval);
 	store_set_segment_size(s->store, option_number(o, OPTION_SEGMENT_SIZE));
 	store_set_max_value(s->store, (uint32_t)max_value);
+	store_set_scrub(s->store, option_number(o, OPTION_SCRUB_RATE), option_number(o, OPTION_SCRUB_INTERVAL));
 	store_set_compression(s->store, option_number(o, OPTION_COMPRESSION) ? (int)option_number(o, OPTION_COMPRESSION_LEVEL) : 0,
 		(uint32_t)option_number(o, OPTION_COMPRESSION_MIN));
 	if (!s->env)

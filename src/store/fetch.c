@@ -20,6 +20,7 @@ struct fetch_item {
 	struct segment *segment; /* of the record */
 	struct keydir *keydir;   /* or a keydir to free, then nothing else is set */
 	uint64_t where;
+	bool joins;              /* or nothing: it waits for the scrub */
 	enum item_state state;
 	int error;
 	size_t len;
@@ -113,6 +114,34 @@ int fetch_find(struct store_fetch *f, uint64_t where, struct slice *ret)
 		return item->error;
 	*ret = slice(item->data, item->len);
 	return 0;
+}
+
+int fetch_join(struct store_fetch *f)
+{
+	struct fetch_item *item = calloc(1, sizeof(*item));
+
+	if (!item)
+		return -ENOMEM;
+	item->fetch = f;
+	item->joins = true;
+	item->state = ITEM_RUNNING;
+	if (f->last)
+		f->last->next = item;
+	else
+		f->first = item;
+	f->last = item;
+	f->running++;
+	item->next_in_queue = f->store->pool.joined;
+	f->store->pool.joined = item;
+	return 0;
+}
+
+int fetch_joined(const struct store_fetch *f)
+{
+	for (const struct fetch_item *item = f->first; item; item = item->next)
+		if (item->joins)
+			return item->state == ITEM_READY ? item->error : STORE_PENDING;
+	return STORE_ABSENT;
 }
 
 static void read_item(struct store *s, struct fetch_item *item)
@@ -239,6 +268,17 @@ void pool_poll(struct store *s)
 	}
 }
 
+void fetch_release(struct store *s)
+{
+	struct fetch_item *item = s->pool.joined, *next;
+
+	s->pool.joined = NULL;
+	for (; item; item = next) {
+		next = item->next_in_queue;
+		finish_item(s, item);
+	}
+}
+
 void pool_free_keydir(struct store *s, struct keydir *k)
 {
 	struct fetch_item *item = keydir_count(k) > 1000 ? calloc(1, sizeof(*item)) : NULL;
@@ -285,6 +325,7 @@ void pool_stop(struct store *s)
 	}
 	p->queue = NULL;
 	pool_poll(s);
+	fetch_release(s);
 	pthread_cond_destroy(&p->work);
 	pthread_mutex_destroy(&p->lock);
 }

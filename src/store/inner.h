@@ -20,6 +20,7 @@
 #include "store/pack.h"
 #include "store/recent.h"
 #include "store/record.h"
+#include "store/scrub.h"
 #include "store/segment.h"
 #include "store/store.h"
 #include "store/tail.h"
@@ -103,6 +104,7 @@ struct pool {
 	pthread_cond_t work;
 	struct fetch_item *queue, **queue_end; /* under lock */
 	struct fetch_item *finished;           /* under lock */
+	struct fetch_item *joined;             /* the owner's: waiting for the scrub */
 	bool stop;                             /* under lock */
 };
 
@@ -117,6 +119,11 @@ void pool_free_keydir(struct store *s, struct keydir *k);
 /* The finished record of this locator, when the fetch has it: 0 and the bytes, STORE_PENDING, STORE_ABSENT (not on its list) or an error. */
 int fetch_find(struct store_fetch *f, uint64_t where, struct slice *ret);
 int fetch_add(struct store_fetch *f, uint64_t where);
+/* Has a fetch wait for the end of the scrub's pass as for a record: 0 or -ENOMEM. fetch_release ends the wait of all of them. */
+int fetch_join(struct store_fetch *f);
+void fetch_release(struct store *s);
+/* 0: it waited, and that is over; STORE_PENDING: it waits; STORE_ABSENT: it never did. */
+int fetch_joined(const struct store_fetch *f);
 
 /* ---- the store ---- */
 
@@ -156,6 +163,7 @@ struct store {
 	struct pool pool;
 	struct checkpoint checkpoint;
 	bool closing;
+	struct scrub scrub;
 	int told_state;      /* the sync state last told through options.event */
 	uint64_t rolled_back, told_rolled_back;
 
@@ -196,6 +204,8 @@ void store_count_dead(struct store *s, uint64_t where);
 int read_check(struct store *s, uint64_t where, struct slice bytes, struct slice key, struct slice *ret_value);
 /* The value behind a stored one, in memory of the open transaction when it was compressed: 0, STORE_CORRUPT or an error, with the problem set. */
 int read_unpack(struct store *s, uint64_t where, unsigned codec, struct slice stored, struct slice *ret_value);
+/* Has the damaged record of a key listed in damaged/INDEX. */
+void read_list(struct store *s, uint64_t where, unsigned ns, struct slice key);
 /* Sets the problem of a read that failed with error, and returns that. */
 int read_failed(struct store *s, uint64_t where, int error);
 /* The position behind the record, for invariant I2. */

@@ -32,6 +32,7 @@ libstore_la_SOURCES = \
 	src/store/replay.c \
 	src/store/scan.c \
 	src/store/rollback.c \
+	src/store/scrub.c src/store/scrub.h \
 	src/store/segment.c src/store/segment.h \
 	src/store/status.c \
 	src/store/store.c src/store/store.h \

@@ -63,6 +63,15 @@ int read_unpack(struct store *s, uint64_t where, unsigned codec, struct slice st
 	return r == -EUCLEAN ? report_damage(s, where, "holds a value that cannot be decompressed") : r ? read_failed(s, where, r) : 0;
 }
 
+void read_list(struct store *s, uint64_t where, unsigned ns, struct slice key)
+{
+	char name[SEGMENT_NAME_SIZE];
+
+	segment_name(name, s->slot[locator_slot(where)]->number);
+	scrub_note(s, &(struct damaged_place){ .file = name, .offset = locator_offset(where), .size = locator_size(where), .kind = "value",
+		.has_key = true, .ns = ns, .key = key });
+}
+
 int read_failed(struct store *s, uint64_t where, int error)
 {
 	char name[SEGMENT_NAME_SIZE];

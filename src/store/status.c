@@ -63,6 +63,7 @@ void store_poll(struct store *s)
 
 	(void)n; /* nothing there is as good */
 	pool_poll(s);
+	scrub_poll(s);
 	if (atomic_load(&s->sync.refused)) {
 		rollback_run(s);
 		s->rolled_back++;

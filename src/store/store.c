@@ -256,8 +256,10 @@ int store_open(const struct store_options *options, struct store **ret, struct e
 	atomic_store(&s->sync.interval_ms, s->options.interval_ms);
 	pthread_mutex_init(&s->table_lock, NULL);
 	pool_start(s);
+	scrub_init(s);
 	r = open_store(s, e);
 	if (r) {
+		scrub_stop(s);
 		pool_stop(s);
 		if (s->sync.started)
 			sync_stop(s);
@@ -291,6 +293,7 @@ int store_close(struct store *s)
 	store_submit(s);
 	s->closing = true;
 	checkpoint_stop(s);
+	scrub_stop(s);
 	int r = sync_stop(s);
 	pool_stop(s);
 	if (r == 0 && !(s->options.flags & STORE_READ_ONLY)) {

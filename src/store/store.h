@@ -62,6 +62,7 @@ enum store_event_kind {
 	STORE_EVENT_CHECKPOINT,    /* a checkpoint was written: bytes, and its keys as records */
 	STORE_EVENT_NO_CHECKPOINT, /* one could not be written; nothing depends on it */
 	STORE_EVENT_CHECKPOINT_UNUSED, /* the one found at the start does not fit or is damaged: the whole log is read */
+	STORE_EVENT_SCRUBBED,   /* everything was read back: records, bytes; the text has what is damaged */
 };
 
 struct store_event {
@@ -273,6 +274,34 @@ struct store_probe {
 };
 #define STORE_PREFETCH_MAX 64
 void store_prefetch(struct store *s, const struct store_probe *probes, size_t n);
+
+/* ---- reading everything back ---- */
+
+/*
+ * The scrub reads back, in the background, all that is known to be on disk. What is damaged is told (STORE_EVENT_DAMAGE), counted, and listed in
+ * damaged/INDEX; the key of such a record answers STORE_CORRUPT when it is read, as ever.
+ */
+struct store_scrub {
+	bool running;
+	uint64_t passes;                    /* since open */
+	uint64_t segments, of;              /* of this pass, or the last one: done, to do */
+	uint64_t records, bytes, damaged;   /* likewise; damaged: places */
+	uint64_t segment, offset;           /* where it is */
+	int64_t ended_ms;                   /* wall time of the end of the last pass; 0: none since open */
+	uint64_t standing;                  /* places known to be damaged now: of the last pass and met by reads since; at least so many */
+};
+void store_scrub_state(const struct store *s, struct store_scrub *ret);
+/* Begins a pass unless one runs. hurry: without the limit of the rate, as somebody waits. 0, -ENOMEM or -EAGAIN (no thread). */
+int store_scrub_begin(struct store *s, bool hurry);
+/*
+ * Waits for the end of a pass like a read for its record: STORE_PENDING (a pass runs, begun when there was none; park, run again), then 0; or as
+ * store_scrub_begin. f NULL: STORE_PENDING.
+ */
+int store_scrub_wait(struct store *s, struct store_fetch *f);
+/* rate: bytes a second of passes by time, 0: no limit. interval_ms: time from the end of one to the begin of the next, 0: none by time. */
+void store_set_scrub(struct store *s, uint64_t rate, uint64_t interval_ms);
+/* About once a second: begins a pass whose time has come. */
+void store_scrub_tick(struct store *s);
 
 /* ---- numbers ---- */
 

@@ -430,7 +430,10 @@ int txn_get(struct txn *t, unsigned db, struct slice key, struct txn_value *ret)
 		*ret = (struct txn_value){ op->value, op->expire_ms };
 		return 0;
 	}
+	uint64_t damaged = t->store->damaged;
 	r = read_value(t, entry.where, key, &data);
+	if (t->store->damaged != damaged)
+		read_list(t->store, entry.where, t->ns_of[db], key);
 	if (r == STORE_PENDING && t->fetch && fetch_find(t->fetch, entry.where, &data) == STORE_ABSENT) {
 		int added = fetch_add(t->fetch, entry.where);
 		return added ? added : STORE_PENDING;
