@@ -14,6 +14,7 @@
 
 struct info_numbers {
 	struct store_stats store;
+	struct store_scrub scrub;
 	struct cmd_host_stats host;
 	const struct counters *counters;
 	uint64_t position, durable, backlog, refusing, cursors, watched, channels, patterns, messages;
@@ -25,6 +26,7 @@ static void gather(struct cmd_env *e, struct info_numbers *ret)
 {
 	*ret = (struct info_numbers){ .counters = &e->counters };
 	store_stats(e->store, &ret->store);
+	store_scrub_state(e->store, &ret->scrub);
 	e->host.stats(e->host.arg, &ret->host);
 	ret->host.connections_received -= e->host_base.connections_received;
 	ret->host.connections_rejected -= e->host_base.connections_rejected;
@@ -95,8 +97,13 @@ struct page {
 static void print_kvd(struct page *p)
 {
 	const char *why = "";
+	char text[100];
 
 	store_health(p->call->env->store, &why);
+	if (!*why && p->n->scrub.standing) {
+		snprintf(text, sizeof(text), "at least %llu damaged records; damaged/INDEX lists them", (ull)p->n->scrub.standing);
+		why = text;
+	}
 	buf_printf(p->out, "kvd_problem:%s\r\n", why);
 	each_stat(p->n, print_stat, p->out);
 }

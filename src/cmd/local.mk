@@ -39,6 +39,7 @@ libcmd_la_SOURCES = \
 	src/cmd/syntax.c src/cmd/syntax.h \
 	src/cmd/table.c \
 	src/cmd/timing.c src/cmd/timing.h \
+	src/cmd/verify.c \
 	src/cmd/watch.c
 
 # The in-memory engine behind the store's contract: the model of the tests.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Tools for the files of a store that no daemon has open.
+ * Damage and health: tools for the files of a store that no daemon has open, and the same asked of a daemon.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -205,11 +205,82 @@ int verb_repair(struct kvctl *k, const struct args *a)
 	return KVCTL_DONE;
 }
 
+/* ---- through the daemon ---- */
+
+static uint64_t number_of(const redisReply *r, const char *name)
+{
+	for (size_t i = 0; i + 1 < r->elements; i += 2)
+		if (r->element[i]->type == REDIS_REPLY_STRING && slice_eq(reply_slice(r->element[i]), slice_str(name)) &&
+			r->element[i + 1]->type == REDIS_REPLY_INTEGER)
+			return (uint64_t)r->element[i + 1]->integer;
+	return 0;
+}
+
+static enum kvctl_exit verify_online(struct kvctl *k)
+{
+	struct slice argv[2] = { SLICE("KVD.VERIFY"), SLICE("SYNC") };
+	redisReply *r;
+	enum kvctl_exit code = connect_ask(k, argv, 2, &r);
+
+	if (code)
+		return code;
+	if (r->type != REDIS_REPLY_ARRAY) {
+		code = connect_unexpected(k, r);
+	} else {
+		struct offline_report report = { .segments = number_of(r, "segments"), .records = number_of(r, "records"),
+			.bytes = number_of(r, "bytes"), .damaged = number_of(r, "errors") };
+		print_summary(k, &report);
+		code = report.damaged ? KVCTL_REFUSED : KVCTL_DONE;
+		if (report.damaged)
+			complain(k, "the places are listed in damaged/INDEX of the data directory, and in the journal");
+	}
+	freeReplyObject(r);
+	return code;
+}
+
 int verb_verify(struct kvctl *k, const struct args *a)
 {
 	struct slice dir;
 
-	if (args_option(a, "offline", &dir))
-		return verify_offline(k, dir);
-	return refuse(k, KVCTL_USAGE, "say --offline DIR");
+	return args_option(a, "offline", &dir) ? verify_offline(k, dir) : verify_online(k);
+}
+
+/* The line of INFO that says what is wrong, without its name and end. */
+static struct slice problem_of(struct slice info)
+{
+	static const char name[] = "\nkvd_problem:";
+	const char *at = memmem(info.ptr, info.len, name, sizeof(name) - 1);
+	struct slice rest = at ? slice_skip(info, (size_t)(at - info.ptr) + sizeof(name) - 1) : slice(NULL, 0);
+	const char *end = rest.len ? memchr(rest.ptr, '\r', rest.len) : NULL;
+
+	return end ? slice(rest.ptr, (size_t)(end - rest.ptr)) : rest;
+}
+
+int verb_health(struct kvctl *k, const struct args *a)
+{
+	struct slice argv[2] = { SLICE("INFO"), SLICE("kvd") };
+	redisReply *r;
+	enum kvctl_exit code = connect_ask(k, argv, 2, &r);
+
+	(void)a;
+	if (code)
+		return code;
+	struct slice problem = r->type == REDIS_REPLY_STRING ? problem_of(reply_slice(r)) : slice(NULL, 0);
+	bool healthy = problem.len == 0;
+	if (r->type != REDIS_REPLY_STRING) {
+		code = connect_unexpected(k, r);
+	} else if (k->json) {
+		json_t *o = json_object();
+		if (o) {
+			json_object_set_new(o, "healthy", json_boolean(healthy));
+			json_put_bytes(o, "problem", problem);
+		}
+		output_json(k, o);
+	} else if (!k->quiet) {
+		output_printf(k, healthy ? "healthy\n" : "not healthy: ");
+		output_text(k, problem);
+		output_printf(k, healthy ? "" : "\n");
+	}
+	freeReplyObject(r);
+	return code ? code : healthy ? KVCTL_DONE : KVCTL_REFUSED;
 }

@@ -4,6 +4,7 @@
 import json
 import os
 import subprocess
+import time
 
 from kvdtest import *
 
@@ -86,4 +87,87 @@ def test_gap():
     ok((good, older) == (19, 1), "one key shows what it had before", str((path, good, older)))
 
 
-run(test_repair, test_gap)
+def big(i):
+    return bytes([65 + i % 26]) * 60000
+
+
+def wait_for(test, seconds=20):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if test():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def stat(c, name):
+    flat = c("KVD.STATS")
+    return flat[flat.index(name.encode()) + 1] if isinstance(flat, list) else flat[name.encode()]
+
+
+def filled_large():
+    """More than the log keeps in memory, in several segments."""
+    kvd = Kvd(segment_size="1M", cache_size="0").start()
+    c = kvd.client()
+    for i in range(120):
+        c.must("SET", f"big-{i:03}", big(i))
+    return kvd, c
+
+
+def test_verify():
+    kvd, c = filled_large()
+    code, out, _ = kvctl("verify", socket=kvd.socket)
+    ok(code == 0 and " 120 records" in out and "no damage" in out, "a running daemon verifies what it has", out)
+    is_(kvctl("health", socket=kvd.socket)[:2], (0, "healthy\n"), "and is healthy")
+    path = flip(kvd, b"big-005", 30000)
+    code, out, errors = kvctl("verify", socket=kvd.socket)
+    ok(code == 1 and "1 damaged" in out, "damage is found while it runs", out, errors)
+    code, out, _ = kvctl("health", socket=kvd.socket)
+    ok(code == 1 and "damaged" in out, "health says so", out)
+    code, out, _ = kvctl("health", "--json", socket=kvd.socket)
+    ok(code == 1 and json.loads(out)["healthy"] is False, "also in JSON")
+    ok("CORRUPT" in repr(c("GET", "big-005")), "its key answers CORRUPT")
+    is_([c("GET", f"big-{i:03}") == big(i) for i in range(120)].count(False), 1, "all others have their values")
+    with open(os.path.join(kvd.data, "damaged", "INDEX"), encoding="ascii") as f:
+        lines = [line.split("\t") for line in f]
+    ok(len(lines) == 1 and lines[0][1] == os.path.basename(path) and lines[0][6] == "big-005", "the place is listed once", str(lines))
+    with open(kvd.log_path, encoding="utf-8") as f:
+        ok('the current value of key "big-005"' in f.read(), "the log names the key")
+    c.must("SET", "big-005", "anew")
+    is_(c("GET", "big-005"), b"anew", "it can be written anew")
+    is_(stat(c, "scrub_damaged"), 1, "the statistics have it")
+    ok("syntax" in repr(c("KVD.VERIFY", "WHAT")), "another word is refused")
+
+
+def test_read_lists():
+    kvd, c = filled_large()
+    flip(kvd, b"big-006", 100)
+    ok("CORRUPT" in repr(c("GET", "big-006")), "a read meets damage")
+    index = os.path.join(kvd.data, "damaged", "INDEX")
+    ok(wait_for(lambda: os.path.exists(index) and "big-006" in open(index, encoding="ascii").read()), "and has it listed")
+    ok(kvctl("health", socket=kvd.socket)[0] == 1, "health knows it")
+
+
+def test_by_time():
+    kvd, c = filled_large()
+    c.must("CONFIG", "SET", "scrub-rate", "0")
+    c.must("CONFIG", "SET", "scrub-interval", "1ms")
+    ok(wait_for(lambda: stat(c, "scrub_passes") >= 1), "a pass is begun by time")
+    c.must("CONFIG", "SET", "scrub-interval", "0")
+    ok(wait_for(lambda: stat(c, "scrub_running") == 0), "and ends")
+    ok(wait_for(lambda: os.path.exists(os.path.join(kvd.data, "SCRUB"))), "its time is kept")
+    ok(stat(c, "scrub_bytes") > 7000000, "all was read")
+
+
+def test_others_are_served():
+    """A slow pass and one who waits for it hold up nobody; the end of the daemon does not wait for either."""
+    kvd, c = filled_large()
+    c.must("CONFIG", "SET", "scrub-rate", "1", "scrub-interval", "1ms")
+    ok(wait_for(lambda: stat(c, "scrub_running") == 1), "a slow pass runs")
+    is_(c("GET", "big-007"), big(7), "reads are served")
+    is_(kvd.stop()[0], 0, "and a stop does not wait for it")
+    kvd.start()
+    ok(kvctl("verify", socket=kvd.socket)[0] == 0, "who asks gets a pass at full speed")
+
+
+run(test_repair, test_gap, test_verify, test_read_lists, test_by_time, test_others_are_served)
