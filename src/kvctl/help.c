@@ -94,6 +94,48 @@ static void print_names(struct kvctl *k, const struct verb *of)
 			output_printf(k, "--%s\n", o->name);
 }
 
+/* ---- JSON: an object for each verb, on a line of its own ---- */
+
+static json_t *options_json(const char *verb)
+{
+	json_t *all = json_array();
+	const struct verb_option *o;
+
+	for (size_t i = 0; all && (o = verb_option_row(i)); i++) {
+		if (strcmp(o->verb, verb) != 0)
+			continue;
+		json_t *one = json_pack("{s:s, s:s}", "name", o->name, "help", o->help);
+		if (one && o->letter)
+			json_object_set_new(one, "letter", json_stringn(&o->letter, 1));
+		if (one && o->argument)
+			json_object_set_new(one, "argument", json_string(o->argument));
+		json_array_append_new(all, one);
+	}
+	return all;
+}
+
+static void print_verb_json(struct kvctl *k, const struct verb *v)
+{
+	json_t *names = json_array();
+	const struct verb *of;
+	const char *name;
+
+	for (size_t i = 0; (name = verb_name(i, &of)); i++)
+		if (of == v && strcmp(name, v->name) != 0)
+			json_array_append_new(names, json_string(name));
+	output_json(k, json_pack("{s:s, s:o, s:s, s:s, s:o}", "verb", v->name, "aliases", names, "syntax",
+			       v->syntax, "summary", v->summary, "options", options_json(v->name)));
+}
+
+static void print_json(struct kvctl *k, const struct verb *of)
+{
+	const struct verb *v;
+
+	for (size_t i = 0; (v = verb_row(i)); i++)
+		if (!of || v == of)
+			print_verb_json(k, v);
+}
+
 int verb_help(struct kvctl *k, const struct args *a)
 {
 	const struct verb *v = a->n ? verb_find(a->arg[0]) : NULL;
@@ -103,6 +145,8 @@ int verb_help(struct kvctl *k, const struct args *a)
 			(int)a->arg[0].len, a->arg[0].ptr);
 	if (args_option(a, "names", NULL))
 		print_names(k, v);
+	else if (k->json)
+		print_json(k, v);
 	else if (v)
 		help_verb(k, v);
 	else

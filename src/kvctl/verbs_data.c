@@ -7,11 +7,13 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include "base/crc.h"
 #include "base/num.h"
 #include "kvctl/output.h"
 #include "kvctl/verb.h"
 
 #define READ_STEP 65536
+#define TAG_CHARS 9 /* eight digits and the NUL */
 
 static int read_all(int fd, struct buf *ret)
 {
@@ -75,41 +77,140 @@ static enum kvctl_exit find_value(struct kvctl *k, const struct args *a, struct 
 	return code;
 }
 
-static enum kvctl_exit take_set_reply(struct kvctl *k, const redisReply *r, bool if_absent)
+/* ---- tags: what a value is known by when it is read, for those who write only if it is still the same ----
+ */
+
+static void make_tag(struct slice value, char *ret)
+{
+	snprintf(ret, TAG_CHARS, "%08" PRIx32, crc_update(0, value.ptr, value.len));
+}
+
+/* Sends a word and takes the reply away. */
+static enum kvctl_exit run_word(struct kvctl *k, struct slice word)
+{
+	redisReply *r = NULL;
+	enum kvctl_exit code = connect_ask(k, &word, 1, &r);
+
+	freeReplyObject(r);
+	return code;
+}
+
+/* Watches the key and compares its value. */
+static enum kvctl_exit check_tag(struct kvctl *k, struct slice key, struct slice tag)
+{
+	struct slice watch[2] = { SLICE("WATCH"), key }, get[2] = { SLICE("GET"), key };
+	char found[TAG_CHARS];
+	redisReply *r = NULL;
+	enum kvctl_exit code = connect_ask(k, watch, 2, &r);
+
+	freeReplyObject(r);
+	r = NULL;
+	if (!code)
+		code = connect_ask(k, get, 2, &r);
+	if (code)
+		return code;
+	if (r->type == REDIS_REPLY_NIL) {
+		code = refuse(k, KVCTL_REFUSED, "not set: Key not found");
+	} else {
+		make_tag(reply_slice(r), found);
+		if (!slice_is(tag, found))
+			code = refuse(k, KVCTL_REFUSED, "not set: the tag of the value is %s", found);
+	}
+	freeReplyObject(r);
+	return code;
+}
+
+/* The SET in a transaction, which is not run if the key has been changed since it was watched. */
+static enum kvctl_exit ask_watched(struct kvctl *k, const struct slice *argv, size_t n, redisReply **ret)
+{
+	struct slice multi = SLICE("MULTI"), exec = SLICE("EXEC");
+	redisReply *r = NULL;
+	enum kvctl_exit code = run_word(k, multi);
+
+	if (!code)
+		code = connect_ask(k, argv, n, &r);
+	freeReplyObject(r);
+	r = NULL;
+	if (!code)
+		code = connect_ask(k, &exec, 1, &r);
+	if (code)
+		return code;
+	if (r->type == REDIS_REPLY_ARRAY && r->elements == 1) {
+		*ret = r->element[0];
+		r->element[0] = NULL;
+	} else if (r->type == REDIS_REPLY_NIL) {
+		code = refuse(k, KVCTL_REFUSED, "not set: the value has just been changed");
+	} else {
+		code = connect_unexpected(k, r);
+	}
+	freeReplyObject(r);
+	return code;
+}
+
+/* ---- set ---- */
+
+static enum kvctl_exit take_set_reply(struct kvctl *k, const struct args *a, const redisReply *r)
 {
 	if (r->type == REDIS_REPLY_NIL)
-		return refuse(k, KVCTL_REFUSED,
-			if_absent ? "not set: the key is there already" : "not set: Key not found");
+		return refuse(k, KVCTL_REFUSED, "not set: %s",
+			args_option(a, "if-absent", NULL)  ? "the key is there already"
+			: args_option(a, "if-equal", NULL) ? "the value is another one, or there is none"
+							   : "Key not found");
 	if (r->type != REDIS_REPLY_STATUS || !slice_eq(reply_slice(r), SLICE("OK")))
 		return connect_unexpected(k, r);
 	output_confirm(k);
 	return KVCTL_DONE;
 }
 
+/* The conditions exclude each other, and so do the two words on expiry. */
+static enum kvctl_exit check_set_options(struct kvctl *k, const struct args *a)
+{
+	static const char *const conditions[] = { "if-absent", "if-present", "if-equal", "if-etag" };
+	const char *first = NULL;
+
+	for (size_t i = 0; i < sizeof(conditions) / sizeof(conditions[0]); i++) {
+		if (!args_option(a, conditions[i], NULL))
+			continue;
+		if (first)
+			return refuse(
+				k, KVCTL_USAGE, "--%s and --%s exclude each other", first, conditions[i]);
+		first = conditions[i];
+	}
+	if (args_option(a, "ttl", NULL) && args_option(a, "keep-ttl", NULL))
+		return refuse(k, KVCTL_USAGE, "--ttl and --keep-ttl exclude each other");
+	return KVCTL_DONE;
+}
+
 static enum kvctl_exit send_set(struct kvctl *k, const struct args *a, struct slice value)
 {
-	bool absent = args_option(a, "if-absent", NULL), present = args_option(a, "if-present", NULL);
-	struct slice argv[8] = { SLICE("SET"), a->arg[0], value }, ttl;
+	struct slice argv[8] = { SLICE("SET"), a->arg[0], value }, text;
 	char digits[NUM_I64_CHARS];
+	bool tagged = args_option(a, "if-etag", &text);
 	size_t n = 3;
-	redisReply *r;
-	enum kvctl_exit code = KVCTL_DONE;
+	redisReply *r = NULL;
+	enum kvctl_exit code = tagged ? check_tag(k, a->arg[0], text) : KVCTL_DONE;
 
-	if (absent && present)
-		return refuse(k, KVCTL_USAGE, "--if-absent and --if-present exclude each other");
-	if (absent || present)
-		argv[n++] = absent ? SLICE("NX") : SLICE("XX");
+	if (args_option(a, "if-absent", NULL))
+		argv[n++] = SLICE("NX");
+	if (args_option(a, "if-present", NULL))
+		argv[n++] = SLICE("XX");
+	if (args_option(a, "if-equal", &text)) {
+		argv[n++] = SLICE("IFEQ");
+		argv[n++] = text;
+	}
 	if (args_option(a, "keep-ttl", NULL))
 		argv[n++] = SLICE("KEEPTTL");
-	if (args_option(a, "ttl", &ttl)) {
+	if (!code && args_option(a, "ttl", &text)) {
 		argv[n++] = SLICE("PX");
-		code = args_duration(k, ttl, digits, &argv[n++]);
+		code = args_duration(k, text, digits, &argv[n++]);
 	}
 	if (!code)
-		code = connect_ask(k, argv, n, &r);
+		code = tagged ? ask_watched(k, argv, n, &r) : connect_ask(k, argv, n, &r);
+	else if (tagged && k->redis)
+		run_word(k, SLICE("UNWATCH"));
 	if (code)
 		return code;
-	code = take_set_reply(k, r, absent);
+	code = take_set_reply(k, a, r);
 	freeReplyObject(r);
 	return code;
 }
@@ -120,9 +221,9 @@ int verb_set(struct kvctl *k, const struct args *a)
 	struct slice value = { 0 };
 	enum kvctl_exit code;
 
-	if (args_option(a, "ttl", NULL) && args_option(a, "keep-ttl", NULL))
-		return refuse(k, KVCTL_USAGE, "--ttl and --keep-ttl exclude each other");
-	code = find_value(k, a, &store, &value);
+	code = check_set_options(k, a);
+	if (!code)
+		code = find_value(k, a, &store, &value);
 	if (!code)
 		code = send_set(k, a, value);
 	buf_free(&store);
@@ -132,7 +233,13 @@ int verb_set(struct kvctl *k, const struct args *a)
 static void print_value(struct kvctl *k, const struct args *a, struct slice value)
 {
 	json_t *object;
+	char tag[TAG_CHARS];
 
+	if (args_option(a, "etag", NULL)) {
+		make_tag(value, tag);
+		output_printf(k, k->json ? "\"%s\"\n" : "%s\n", tag);
+		return;
+	}
 	if (!k->json) {
 		output_bytes(k, value);
 		if ((k->terminal || k->shell) && !args_option(a, "raw", NULL))

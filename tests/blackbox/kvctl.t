@@ -11,6 +11,7 @@ import subprocess
 import termios
 import threading
 import time
+import zlib
 
 from kvctltest import *
 
@@ -67,6 +68,24 @@ def test_set_conditions():
     check(["set", "a", "5", "--ttl", "0"], 1, b"", "a time of nothing is refused by the daemon", "invalid expire")
     check(["set", "a", "5", "--ttl", "1", "--keep-ttl"], 2, b"", "--ttl and --keep-ttl", "exclude")
     check(["set", "a", "5", "--if-absent", "--if-present"], 2, b"", "both conditions", "exclude")
+
+
+def test_set_if_unchanged():
+    c = fresh()
+    c.must("SET", "a", "one")
+    check(["set", "a", "two", "--if-equal", "other"], 1, b"", "--if-equal of another value", "not set: the value is another one")
+    check(["set", "a", "two", "--if-equal", "one"], 0, b"", "--if-equal")
+    check(["set", "none", "x", "--if-equal", ""], 1, b"", "--if-equal of an absent key", "or there is none")
+    code, tag, errors = kvctl("get", "--etag", "a")
+    is_((code, tag, errors), (0, b"%08x\n" % zlib.crc32(b"two"), ""), "get --etag")
+    check(["set", "a", "three", "--if-etag", "00000000"], 1, b"", "--if-etag of another value", f"the tag of the value is {tag.decode().strip()}")
+    is_(c("GET", "a"), b"two", "changes nothing")
+    check(["set", "a", "three", "--if-etag", tag.decode().strip().upper(), "--ttl", "1h"], 0, b"", "--if-etag")
+    ok(c("GET", "a") == b"three" and c("PTTL", "a") > 0, "stores value and expiry")
+    check(["set", "none", "x", "--if-etag", "00000000"], 1, b"", "--if-etag of an absent key", "Key not found")
+    check(["set", "a", "x", "--if-etag", "0", "--if-equal", "1"], 2, b"", "two conditions", "exclude each other")
+    check([], 1, b"three\n", "a tag that does not fit leaves nothing behind in a script", "tag of the value",
+        stdin=b"set a x --if-etag 00000000\nget a\n")
 
 
 def test_delete():
@@ -266,6 +285,10 @@ def test_usage():
         if code or errors or not out.startswith(b"usage: kvctl ") or kvctl("help", verb)[1] != out:
             bad.append(verb)
     is_(bad, [], "help on every verb")
+    rows = [json.loads(line) for line in kvctl("help", "--json", env=nowhere)[1].splitlines()]
+    is_({n for r in rows for n in [r["verb"], *r["aliases"]]}, set(verbs), "help --json has all verbs")
+    row = json.loads(kvctl("help", "get", "--json", env=nowhere)[1])
+    ok(row["syntax"] == "KEY" and "raw" in [o["name"] for o in row["options"]], "and each its options", row)
     check(["help", "nothing"], 2, b"", "help on no verb", "no verb")
     with open(os.path.join(SOURCE, "doc", "kvctl.1")) as f:
         page = f.read()
@@ -514,6 +537,6 @@ def test_shell_reconnects():
     is_(t.finish()[0], 0, "the shell lived on")
 
 
-run(test_set_and_get, test_set_conditions, test_delete, test_small_verbs, test_list, test_list_large_values, test_export_and_import,
+run(test_set_and_get, test_set_conditions, test_set_if_unchanged, test_delete, test_small_verbs, test_list, test_list_large_values, test_export_and_import,
     test_import_bad_lines, test_daemon_verbs, test_usage, test_no_connection, test_closed_pipe, test_script, test_script_answers_at_once,
     test_terminal, test_shell, test_shell_editing, test_shell_reconnects)

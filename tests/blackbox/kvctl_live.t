@@ -168,7 +168,7 @@ def test_stats():
 BASH = r"""
 source "$1"
 try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _kvctl; printf '%s\n' "${COMPREPLY[*]}"; }
-try kvctl se; try kvctl set --if; try kvctl -q get k; try kvctl help exp; try kvctl completion ''
+try kvctl se; try kvctl set --if-p; try kvctl -q get k; try kvctl help exp; try kvctl completion ''
 try kvctl --socket x li; try kvctl ping ''; try kvctl list --from q; try kvctl get --r
 """
 
@@ -193,13 +193,13 @@ def test_completion():
     check(["completion", "sh"], 2, b"", "another shell", "bash, zsh and fish")
     path = {"PATH": TOP + ":" + os.environ["PATH"]}
     p = subprocess.run(["bash", "-c", BASH, "bash", files["bash"]], capture_output=True, text=True, env={**ENV, **path}, cwd=HOME)
-    is_(p.stdout.split("\n")[:-1], ["set", "--if-absent --if-present", "k/2 k1", "expire export", "bash zsh fish", "list", "", "q", "--raw"],
+    is_(p.stdout.split("\n")[:-1], ["set", "--if-present", "k/2 k1", "expire export", "bash zsh fish", "list", "", "q", "--raw"],
         "bash completes verbs, options, and keys that are safe", p.stderr)
     ok(not os.path.exists(os.path.join(HOME, "owned")), "and runs no key")
     if shutil.which("fish"):
-        p = subprocess.run(["fish", "--no-config", "-c", 'source $argv[1]; complete -C "kvctl se"; complete -C "kvctl set --if"', files["fish"]],
+        p = subprocess.run(["fish", "--no-config", "-c", 'source $argv[1]; complete -C "kvctl se"; complete -C "kvctl set --if-p"', files["fish"]],
             capture_output=True, text=True, env={**ENV, **path})
-        is_([line.split("\t")[0] for line in p.stdout.splitlines()], ["set", "--if-absent", "--if-present"], "fish completes", p.stderr)
+        is_([line.split("\t")[0] for line in p.stdout.splitlines()], ["set", "--if-present"], "fish completes", p.stderr)
     else:
         skip("fish completes", "fish is not here")
 
