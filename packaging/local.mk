@@ -6,6 +6,13 @@ unit_sources = \
 EXTRA_DIST += $(unit_sources) packaging/kvd.conf packaging/systemd/kvd.sysusers packaging/systemd/kvd.catalog \
 	packaging/setup-deps packaging/try-kvd packaging/run-tests
 
+EXTRA_DIST += packaging/build-deb packaging/debian/changelog packaging/debian/control packaging/debian/copyright \
+	packaging/debian/kvd.README.Debian packaging/debian/kvd.docs packaging/debian/kvd.install packaging/debian/kvd.postrm \
+	packaging/debian/libkvdstore-dev.examples packaging/debian/libkvdstore-dev.install packaging/debian/libkvdstore0.install \
+	packaging/debian/libkvdstore0.symbols packaging/debian/rules packaging/debian/source/format packaging/debian/tests/control \
+	packaging/debian/tests/crash packaging/debian/tests/library packaging/debian/tests/moved packaging/debian/tests/restart \
+	packaging/debian/tests/smoke
+
 substitute_paths = $(AM_V_GEN)$(MKDIR_P) $(@D) && $(SED) \
 	-e 's|@sbindir[@]|$(sbindir)|g' -e 's|@libdir[@]|$(libdir)|g' -e 's|@sysconfdir[@]|$(sysconfdir)|g' \
 	-e 's|@localstatedir[@]|$(localstatedir)|g' -e 's|@runstatedir[@]|$(runstatedir)|g' $< > $@.tmp && mv $@.tmp $@
