@@ -170,8 +170,8 @@ static void take_merge(const struct numbers *n, struct top_view *ret)
 	int64_t running = 0, done, total;
 
 	ret->merged = -1;
-	ret->merging = numbers_find(n, "merge_running", &running) && running;
-	if (ret->merging && numbers_find(n, "merge_bytes_read", &done) &&
+	ret->merging = numbers_find(n, "merging", &running) && running;
+	if (ret->merging && numbers_find(n, "merge_bytes_done", &done) &&
 		numbers_find(n, "merge_bytes_total", &total) && total > 0)
 		ret->merged = (double)done / (double)total;
 }
