@@ -94,27 +94,32 @@ struct bit_range {
 	bool has_end, bits;
 };
 
-/* False: an error was replied. */
-static bool read_range(struct call *call, size_t i, struct bit_range *ret)
+static bool read_unit(struct call *call, struct slice s, struct bit_range *ret)
 {
-	*ret = (struct bit_range){ .end = -1 };
+	ret->bits = slice_is(s, "bit");
+	if (ret->bits || slice_is(s, "byte"))
+		return true;
+	call_syntax(call);
+	return false;
+}
+
+/* unit_first: which of two errors is told. False: one was replied. */
+static bool read_range(struct call *call, size_t i, bool unit_first, struct bit_range *ret)
+{
+	bool unit = call->argc == i + 3;
+
+	*ret = (struct bit_range){ .end = -1, .has_end = call->argc > i + 1 };
 	if (call->argc > i + 3) {
 		call_syntax(call);
 		return false;
 	}
 	if (call->argc > i && !call_int(call, call->argv[i], &ret->start))
 		return false;
-	ret->has_end = call->argc > i + 1;
+	if (unit && unit_first && !read_unit(call, call->argv[i + 2], ret))
+		return false;
 	if (ret->has_end && !call_int(call, call->argv[i + 1], &ret->end))
 		return false;
-	if (call->argc == i + 3) {
-		ret->bits = slice_is(call->argv[i + 2], "bit");
-		if (!ret->bits && !slice_is(call->argv[i + 2], "byte")) {
-			call_syntax(call);
-			return false;
-		}
-	}
-	return true;
+	return !unit || unit_first || read_unit(call, call->argv[i + 2], ret);
 }
 
 static int64_t from_end(int64_t i, int64_t total)
@@ -170,7 +175,7 @@ int bit_bitcount(struct call *call)
 
 	if (call->argc == 3)
 		return call_syntax(call);
-	if (!read_range(call, 2, &range))
+	if (!read_range(call, 2, false, &range))
 		return 0;
 	r = call_get(call, call->argv[1], &v);
 	if (r && r != STORE_ABSENT)
@@ -209,7 +214,7 @@ int bit_bitpos(struct call *call)
 		return 0;
 	if (bit & ~INT64_C(1))
 		return call_error(call, "ERR The bit argument must be 1 or 0.");
-	if (!read_range(call, 3, &range))
+	if (!read_range(call, 3, true, &range))
 		return 0;
 	r = call_get(call, call->argv[1], &v);
 	if (r && r != STORE_ABSENT)

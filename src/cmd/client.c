@@ -19,6 +19,7 @@ struct cmd_client *cmd_client_new(struct cmd_env *e, uint64_t id, void *token)
 	c->id = id;
 	c->token = token;
 	c->proto = 2;
+	TAILQ_INIT(&c->cursors);
 	e->host.auth(e->host.arg, SLICE("default"), SLICE(""), &required);
 	c->authenticated = !required;
 	return c;
@@ -31,6 +32,7 @@ struct cmd_client *cmd_client_free(struct cmd_client *c)
 	multi_reset(c);
 	pubsub_leave(c);
 	monitor_leave(c);
+	cursors_leave(c);
 	store_fetch_free(c->fetch);
 	free(c->name);
 	free(c->lib_name);
@@ -200,13 +202,14 @@ int client_info(struct call *call)
 /* Which clients a LIST or KILL is about. */
 struct filter {
 	struct call *call;
-	const struct slice *ids; /* words, nids of them; NULL: any */
+	uint64_t *ids; /* sorted; NULL: any */
 	size_t nids;
 	enum { ANY_TYPE, TYPE_NORMAL, TYPE_PUBSUB, TYPE_ABSENT } type;
 	struct slice addr, laddr; /* ptr NULL: any */
 	bool skip_me;
 	struct buf text;           /* LIST */
-	struct cmd_client **found; /* KILL */
+	uint64_t id;               /* KILL: what ids points to */
+	struct cmd_client **found;
 	size_t nfound, cap;
 	bool failed;
 };
@@ -225,14 +228,18 @@ static bool read_type(struct filter *f, struct slice type)
 	return false;
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
 static bool is_wanted(const struct filter *f, struct cmd_client *c)
 {
 	struct cmd_client_facts facts = { 0 };
-	bool named = !f->ids;
-	int64_t id;
+	bool named = !f->ids || bsearch(&c->id, f->ids, f->nids, sizeof(*f->ids), compare_ids);
 
-	for (size_t i = 0; i < f->nids && !named; i++)
-		named = num_parse_i64(f->ids[i], &id) == 0 && (uint64_t)id == c->id;
 	if (!named || f->type == TYPE_ABSENT || (f->skip_me && c == f->call->client))
 		return false;
 	if (f->type != ANY_TYPE && (f->type == TYPE_PUBSUB) != pubsub_is_subscribed(c))
@@ -253,30 +260,48 @@ static bool list_one(void *arg, struct cmd_client *c)
 	return !f->text.failed;
 }
 
+/* 0, a negative errno, or 1: an error was replied. */
+static int read_ids(struct filter *f, const struct slice *word, size_t n)
+{
+	int64_t id;
+
+	f->ids = malloc(n * sizeof(*f->ids));
+	if (!f->ids)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		if (num_parse_i64(word[i], &id)) {
+			call_error(f->call, "ERR Invalid client ID");
+			return 1;
+		}
+		f->ids[i] = (uint64_t)id;
+	}
+	f->nids = n;
+	qsort(f->ids, n, sizeof(*f->ids), compare_ids);
+	return 0;
+}
+
 int client_list(struct call *call)
 {
 	struct filter f = { .call = call };
-	int64_t id;
-	bool failed;
+	int r = 0;
 
 	if (call->argc == 4 && slice_is(call->argv[2], "type")) {
 		if (!read_type(&f, call->argv[3]))
 			return 0;
 	} else if (call->argc > 3 && slice_is(call->argv[2], "id")) {
-		f.ids = call->argv + 3;
-		f.nids = call->argc - 3;
-		for (size_t i = 0; i < f.nids; i++)
-			if (num_parse_i64(f.ids[i], &id))
-				return call_error(call, "ERR Invalid client ID");
+		r = read_ids(&f, call->argv + 3, call->argc - 3);
 	} else if (call->argc != 2) {
 		return call_syntax(call);
 	}
-	call->env->host.each_client(call->env->host.arg, list_one, &f);
-	failed = f.text.failed;
-	if (!failed)
+	if (r == 0)
+		call->env->host.each_client(call->env->host.arg, list_one, &f);
+	if (f.text.failed)
+		r = -ENOMEM;
+	if (r == 0)
 		resp_verbatim(&call->out, "txt", buf_slice(&f.text));
 	buf_free(&f.text);
-	return failed ? -ENOMEM : 0;
+	free(f.ids);
+	return r < 0 ? r : 0;
 }
 
 /* ---- KILL ---- */
@@ -327,7 +352,8 @@ static bool read_kill_filter(struct filter *f, const struct slice *pair)
 			call_error(f->call, "ERR client-id should be greater than 0");
 			return false;
 		}
-		f->ids = &pair[1];
+		f->id = (uint64_t)id;
+		f->ids = &f->id;
 		f->nids = 1;
 	} else if (slice_is(pair[0], "type")) {
 		return read_type(f, pair[1]);

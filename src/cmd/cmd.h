@@ -126,6 +126,10 @@ void cmd_set_latency(struct cmd_env *e, uint64_t threshold_ms);
 /* CLIENT PAUSE is in force. Ends it. */
 bool cmd_is_paused(struct cmd_env *e);
 void cmd_unpause(struct cmd_env *e);
+/* Whether DEBUG is more than an error. */
+void cmd_set_debug(struct cmd_env *e, bool allowed);
+/* Expired keys may be removed now: nobody has asked for a pause or turned it off. */
+bool cmd_may_expire(struct cmd_env *e);
 /* The store has removed a key whose time had come: tells who listens, through the host's push. */
 void cmd_expired(struct cmd_env *e, unsigned db, struct slice key);
 

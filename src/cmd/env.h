@@ -105,6 +105,8 @@ struct cmd_env {
 	struct crc64 *crc64; /* made at the first DUMP or RESTORE */
 	struct timing timing;
 	LIST_HEAD(, cmd_client) monitors;
+	bool debug;      /* DEBUG is allowed */
+	bool no_expiry;  /* DEBUG SET-ACTIVE-EXPIRE 0 */
 	int64_t pause_end_ms; /* CLIENT PAUSE: store_now() of its end, 0: there is none */
 	bool pause_all;
 };
@@ -145,6 +147,9 @@ struct cmd_client {
 	/* SUBSCRIBE */
 	struct subscription_list listens[TOPIC_KINDS];
 	size_t nlistens[TOPIC_KINDS], listens_bytes;
+	/* SCAN */
+	TAILQ_HEAD(cursor_list, cursor) cursors; /* that count for it, oldest first */
+	size_t ncursors, cursor_bytes;
 	/* MONITOR */
 	bool monitors;
 	LIST_ENTRY(cmd_client) monitor_link;

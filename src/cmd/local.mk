@@ -11,6 +11,7 @@ libcmd_la_SOURCES = \
 	src/cmd/config.c \
 	src/cmd/counter.c \
 	src/cmd/dispatch.c \
+	src/cmd/debug.c \
 	src/cmd/dump.c \
 	src/cmd/env.c src/cmd/env.h \
 	src/cmd/event.c \

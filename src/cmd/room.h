@@ -117,6 +117,7 @@ void watch_clear(struct cmd_client *c);
 /* scan.c */
 struct cursors *cursors_free(struct cursors *cs);
 size_t cursors_count(const struct cursors *cs);
+void cursors_leave(struct cmd_client *client); /* they count for nobody any more */
 struct slice scan_after_prefix(
 	struct txn *t, struct slice prefix); /* first key beyond all with the prefix; empty: none */
 

@@ -2,88 +2,135 @@
  *
  * KEYS and SCAN. The keys are in order, so a scan is at every moment described by the last key it gave, and a
  * key that is there all the time is given exactly once whatever else changes. The cursor a client holds is a
- * number that stands for that key in a bounded table; the oldest are forgotten first. Numbers start with the
- * time, so that one of an earlier run of the daemon is unknown rather than wrong.
+ * number that stands for that key in a bounded table. Any connection may use it, as pools do, but it counts for the
+ * one that got it: each has its share, and the oldest of its own go first. Those of connections that have
+ * gone are the first to go when the whole table is full. Numbers start with the time, so that one of an earlier run
+ * of the daemon is unknown rather than wrong.
  */
 #include "cmd/room.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include "base/hash.h"
 #include "base/num.h"
 
-enum { CURSORS = 65536, CURSOR_BYTES = 64 << 20 };
+enum { CURSORS = 65536, CURSOR_BYTES = 64 << 20, OWN_CURSORS = 1024, OWN_BYTES = 4 << 20 };
 
 struct cursor {
-	char *key; /* NULL: free */
-	size_t len;
+	struct index_link link; /* first: by number */
+	TAILQ_ENTRY(cursor) by_age, of_owner;
+	struct cmd_client *owner; /* NULL: has gone */
+	uint64_t number;
 	unsigned db;
+	size_t len;
+	char key[];
 };
 
 struct cursors {
-	uint64_t first, next; /* numbers first .. next - 1 are known; number n is in slot n % CURSORS */
+	struct index index;
+	TAILQ_HEAD(, cursor) owned, left; /* oldest first */
 	size_t bytes;
-	struct cursor slot[CURSORS];
+	uint64_t next;
 };
+
+static void forget(struct cursors *cs, struct cursor *c)
+{
+	index_remove(&cs->index, &c->link);
+	cs->bytes -= c->len;
+	if (c->owner) {
+		TAILQ_REMOVE(&cs->owned, c, by_age);
+		TAILQ_REMOVE(&c->owner->cursors, c, of_owner);
+		c->owner->ncursors--;
+		c->owner->cursor_bytes -= c->len;
+	} else {
+		TAILQ_REMOVE(&cs->left, c, by_age);
+	}
+	free(c);
+}
+
+static struct cursor *find_oldest(const struct cursors *cs)
+{
+	return TAILQ_EMPTY(&cs->left) ? TAILQ_FIRST(&cs->owned) : TAILQ_FIRST(&cs->left);
+}
 
 struct cursors *cursors_free(struct cursors *cs)
 {
-	for (uint64_t n = cs ? cs->first : 0; cs && n < cs->next; n++)
-		free(cs->slot[n % CURSORS].key);
+	while (cs && cs->index.count)
+		forget(cs, find_oldest(cs));
 	free(cs);
 	return NULL;
 }
 
 size_t cursors_count(const struct cursors *cs)
 {
-	return cs ? (size_t)(cs->next - cs->first) : 0;
+	return cs ? cs->index.count : 0;
+}
+
+void cursors_leave(struct cmd_client *client)
+{
+	struct cursors *cs = client->env->cursors;
+	struct cursor *c;
+
+	while ((c = TAILQ_FIRST(&client->cursors))) {
+		TAILQ_REMOVE(&client->cursors, c, of_owner);
+		TAILQ_REMOVE(&cs->owned, c, by_age);
+		TAILQ_INSERT_TAIL(&cs->left, c, by_age);
+		c->owner = NULL;
+	}
+	client->ncursors = client->cursor_bytes = 0;
 }
 
 static struct cursors *make_cursors(const struct cmd_env *e)
 {
 	struct cursors *cs = calloc(1, sizeof(*cs));
 
+	if (!cs)
+		return NULL;
+	TAILQ_INIT(&cs->owned);
+	TAILQ_INIT(&cs->left);
 	/* Below 2^53 for clients that keep numbers as doubles. */
-	if (cs)
-		cs->first = cs->next = ((uint64_t)store_now(e->store) << 10 & ((UINT64_C(1) << 53) - 1)) | 1;
+	cs->next = ((uint64_t)store_now(e->store) << 10 & ((UINT64_C(1) << 53) - 1)) | 1;
 	return cs;
 }
 
-static void forget_oldest(struct cursors *cs)
-{
-	struct cursor *c = &cs->slot[cs->first++ % CURSORS];
-
-	cs->bytes -= c->len;
-	free(c->key);
-	c->key = NULL;
-}
-
 /* Returns the number, 0 without memory. */
-static uint64_t remember(struct cmd_env *e, unsigned db, struct slice key)
+static uint64_t remember(struct cmd_client *owner, struct slice key)
 {
+	struct cmd_env *e = owner->env;
 	struct cursors *cs = e->cursors = e->cursors ? e->cursors : make_cursors(e);
-	struct cursor *c;
-	char *copy;
+	struct cursor *c = cs ? malloc(sizeof(*c) + key.len) : NULL;
 
-	if (!cs || !(copy = malloc(key.len + 1)))
+	if (!c)
 		return 0;
-	while (cs->next - cs->first >= CURSORS ||
-		(cs->bytes + key.len > CURSOR_BYTES && cs->first < cs->next))
-		forget_oldest(cs);
+	*c = (struct cursor){ .link.hash = hash_u64(cs->next), .owner = owner, .number = cs->next, .db = owner->db, .len = key.len };
 	if (key.len)
-		memcpy(copy, key.ptr, key.len);
-	c = &cs->slot[cs->next % CURSORS];
-	*c = (struct cursor){ copy, key.len, db };
+		memcpy(c->key, key.ptr, key.len);
+	while (owner->ncursors >= OWN_CURSORS || (owner->ncursors && owner->cursor_bytes + key.len > OWN_BYTES))
+		forget(cs, TAILQ_FIRST(&owner->cursors));
+	while (cs->index.count >= CURSORS || (cs->index.count && cs->bytes + key.len > CURSOR_BYTES))
+		forget(cs, find_oldest(cs));
+	if (index_add(&cs->index, &c->link)) {
+		free(c);
+		return 0;
+	}
+	TAILQ_INSERT_TAIL(&cs->owned, c, by_age);
+	TAILQ_INSERT_TAIL(&owner->cursors, c, of_owner);
+	owner->ncursors++;
+	owner->cursor_bytes += key.len;
 	cs->bytes += key.len;
 	return cs->next++;
 }
 
 static const struct cursor *recall(const struct cmd_env *e, uint64_t number, unsigned db)
 {
-	const struct cursors *cs = e->cursors;
+	struct index_link *link = e->cursors ? index_first(&e->cursors->index, hash_u64(number)) : NULL;
 
-	if (!cs || number < cs->first || number >= cs->next || cs->slot[number % CURSORS].db != db)
-		return NULL;
-	return &cs->slot[number % CURSORS];
+	for (; link; link = index_next(link)) {
+		const struct cursor *c = (const struct cursor *)link;
+		if (c->number == number)
+			return c->db == db ? c : NULL;
+	}
+	return NULL;
 }
 
 /* ---- ranges ---- */
@@ -217,7 +264,7 @@ static int scan_from(struct call *call, const struct scan_options *o, struct sli
 	r = look_at_some(call, o, from, &last, &more, &n);
 	call->out.out = out;
 	if (r == 0 && more) {
-		number = remember(call->env, call->client->db, buf_slice(&last));
+		number = remember(call->client, buf_slice(&last));
 		r = number ? 0 : -ENOMEM;
 	}
 	if (r == 0 && keys.failed)

@@ -63,7 +63,7 @@ static void on_expire(evutil_socket_t fd, short what, void *arg)
 	(void)fd, (void)what;
 	request_begin_pushes(s);
 	/* A sweep that finds much goes on, but never so long that clients notice. */
-	for (int i = 0; i < EXPIRE_ROUNDS && !server_is_behind(s) && !cmd_is_paused(s->env) && store_expire_some(s->store, EXPIRE_PAGES) >= 256; i++)
+	for (int i = 0; i < EXPIRE_ROUNDS && !server_is_behind(s) && cmd_may_expire(s->env) && store_expire_some(s->store, EXPIRE_PAGES) >= 256; i++)
 		;
 	request_end_pushes(s, store_position(s->store));
 	events_arm_expire(s);

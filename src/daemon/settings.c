@@ -43,6 +43,7 @@ void settings_apply(struct server *s)
 	cmd_set_events(s->env, option_text(o, OPTION_NOTIFY_KEYSPACE_EVENTS));
 	n = option_number(o, OPTION_SLOWLOG_LOG_SLOWER_THAN);
 	cmd_set_slowlog(s->env, n == OPTION_UNSET ? -1 : (int64_t)n, option_number(o, OPTION_SLOWLOG_MAX_LEN));
+	cmd_set_debug(s->env, option_number(o, OPTION_ENABLE_DEBUG_COMMAND));
 	cmd_set_latency(s->env, option_number(o, OPTION_LATENCY_MONITOR_THRESHOLD));
 }
 

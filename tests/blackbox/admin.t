@@ -118,4 +118,27 @@ def test_options():
     ok("does not write" in c("CONFIG", "REWRITE"), "CONFIG REWRITE is refused with a reason")
 
 
-run(test_pause, test_monitor, test_slow_watcher, test_slowlog, test_options)
+def test_debug():
+    start()
+    reply = kvd.client()("DEBUG", "SLEEP", 10)
+    ok(isinstance(reply, Error) and "enable-debug-command" in reply, "DEBUG is not allowed", repr(reply))
+    ok("immutable" in kvd.client()("CONFIG", "SET", "enable-debug-command", "yes"), "and cannot be allowed at run time")
+    other = Kvd(enable_debug_command="yes", latency_monitor_threshold="1").start()
+    c = other.client()
+    c.must("CONFIG", "SET", "slowlog-log-slower-than", 20000)
+    is_(c("DEBUG", "SLEEP", "0.03"), OK, "DEBUG SLEEP")
+    latest = c("LATENCY", "LATEST")
+    ok(len(latest) == 1 and latest[0][0] == b"command" and latest[0][2] >= 29, "the latency monitor has seen it", repr(latest))
+    is_(c("LATENCY", "HISTORY", "command")[0][1], latest[0][3], "and knows its history")
+    is_(c("LATENCY", "RESET"), 1, "and can forget it")
+    is_(c("SLOWLOG", "GET")[0][3], [b"DEBUG", b"SLEEP", b"0.03"], "the slow log, too")
+    c.must("DEBUG", "SET-ACTIVE-EXPIRE", 0)
+    c.must("SET", "k", "1", "PX", 1)
+    ok(poll(lambda: c("GET", "k") is None), "a key expires")
+    ok(not poll(lambda: c("DBSIZE") == 0, 0.3), "but is not removed")
+    c.must("DEBUG", "SET-ACTIVE-EXPIRE", 1)
+    ok(poll(lambda: c("DBSIZE") == 0), "until it may be")
+    is_(c("DEBUG", "JMAP"), OK, "DEBUG JMAP")
+
+
+run(test_pause, test_monitor, test_slow_watcher, test_slowlog, test_options, test_debug)

@@ -67,6 +67,26 @@ static void test_transaction(redisContext *c)
 	freeReplyObject(r);
 }
 
+/* c listens, another connection speaks. */
+static void test_messages(redisContext *c, const char *path)
+{
+	redisContext *other = redisConnectUnix(path);
+	redisReply *r = ask(c, "SUBSCRIBE hiredis:news");
+	ok(r->elements == 3 && strcmp(r->element[0]->str, "subscribe") == 0, "SUBSCRIBE is confirmed");
+	freeReplyObject(r);
+	r = ask(other, "PUBLISH hiredis:news hello");
+	is_int(r->integer, 1, "PUBLISH reaches it");
+	freeReplyObject(r);
+	if (redisGetReply(c, (void **)&r) != REDIS_OK)
+		bail("connection lost: %s", c->errstr);
+	ok(r->elements == 3 && strcmp(r->element[2]->str, "hello") == 0, "and the message comes");
+	freeReplyObject(r);
+	r = ask(c, "UNSUBSCRIBE");
+	is_int(r->element[2]->integer, 0, "UNSUBSCRIBE");
+	freeReplyObject(r);
+	redisFree(other);
+}
+
 #ifdef REDIS_REPLY_MAP
 static void test_resp3(redisContext *c)
 {
@@ -96,6 +116,7 @@ int main(int argc, char **argv)
 	test_values(c);
 	test_pipeline(c);
 	test_transaction(c);
+	test_messages(c, argc > 1 ? argv[1] : "kvd.sock");
 	test_resp3(c);
 	redisFree(c);
 	return done();

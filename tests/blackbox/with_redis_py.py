@@ -117,6 +117,38 @@ def test_subscribe():
     is_(r.publish("news", "hi"), 1, "publish")
     message = p.get_message(timeout=2) or p.get_message(timeout=2)
     ok(message and message["data"] == b"hi", "a message arrives", repr(message))
+    got = []
+    p.psubscribe(**{"by:*": lambda m: got.append((m["pattern"], m["channel"], m["data"]))})
+    p.get_message(timeout=1)
+    r.publish("by:name", b"\0")
+    for _ in range(100):
+        if got:
+            break
+        p.get_message(timeout=0.1)
+    is_(got, [(b"by:*", b"by:name", b"\0")], "a handler of a pattern is called")
+    is_((r.pubsub_channels(), r.pubsub_numsub("news"), r.pubsub_numpat()), ([b"news"], [(b"news", 1)], 1), "pubsub_channels, numsub, numpat")
+    p.close()
+
+
+def test_bits():
+    r.delete("bits", "copy")
+    is_([r.setbit("bits", n, 1) for n in (1, 8, 100)], [0, 0, 0], "setbit")
+    is_((r.getbit("bits", 8), r.bitcount("bits"), r.bitpos("bits", 1, 1)), (1, 3, 8), "getbit, bitcount, bitpos")
+    is_(r.bitop("NOT", "copy", "bits"), 13, "bitop")
+    is_(r.bitfield("bits").set("u8", 0, 7).incrby("u8", 0, 3).get("u4", 4).execute(), [64, 10, 10], "bitfield")
+    r.restore("copy", 0, r.dump("bits"), replace=True)
+    is_(r.get("copy"), r.get("bits"), "dump and restore")
+
+
+def test_administration():
+    is_(r.slowlog_len() >= 0 and isinstance(r.slowlog_get(), list), True, "slowlog_len and slowlog_get")
+    ok(r.memory_usage("bits") > 13 and r.memory_stats()["keys.count"] > 0, "memory_usage, memory_stats")
+    is_(r.object("encoding", "bits"), b"embstr", "object encoding")
+    is_(r.client_pause(1), True, "client_pause")
+    is_(r.client_unpause() in (True, b"OK"), True, "client_unpause")
+    with r.monitor() as m:
+        r.get("watched")
+        is_(m.next_command()["command"], "GET watched", "monitor is parsed")
 
 
 def test_lock():
@@ -128,4 +160,4 @@ def test_lock():
         raise Skip(f"releasing a lock needs EVAL: {error}")
 
 
-run(test_values, test_pipeline, test_watch, test_scan, test_databases, test_info, test_subscribe, test_lock)
+run(test_values, test_pipeline, test_watch, test_scan, test_databases, test_info, test_subscribe, test_bits, test_administration, test_lock)

@@ -135,7 +135,7 @@ static void read_cursor(char *cursor, size_t size)
 
 static void test_cursors(void)
 {
-	char line[256], first[32], again[256];
+	char line[300], first[32], again[256];
 
 	fixture_open();
 	run_line(0, "MSET a 1 b 2 c 3 d 4");
@@ -149,10 +149,25 @@ static void test_cursors(void)
 	line_is(1, again, "-ERR invalid cursor: no longer known, start again from 0\n");
 	run_line(0, "DEL b");
 	line_is(0, line, "*2\n$1\n0\n*2\n$1\nc\n$1\nd\n"); /* the key it stands for may go */
-	for (int i = 0; i < 65536; i++)
+	for (int i = 0; i < 1023; i++)
 		run_line(0, "SCAN 0 COUNT 1");
+	line_is(0, line, "*2\n$1\n0\n*2\n$1\nc\n$1\nd\n");
+	run_line(2, "SCAN 0 COUNT 2");
+	read_cursor(again, sizeof(again));
+	run_line(0, "SCAN 0 COUNT 1");
 	line_is(0, line, "-ERR invalid cursor: no longer known, start again from 0\n");
-	is_int((int64_t)cursors_count(fx.env->cursors), 65536, "the table of cursors is bounded");
+	for (int i = 0; i < 70000; i++)
+		run_line(0, "SCAN 0 COUNT 1");
+	is_int((int64_t)cursors_count(fx.env->cursors), 1025, "each client has its share of the table of cursors");
+	snprintf(line, sizeof(line), "SCAN %s COUNT 10", again);
+	line_is(0, line, "*2\n$1\n0\n*1\n$1\nd\n"); /* another one may use it */
+	for (int i = 0; i < 70; i++) {
+		fx.client[0] = cmd_client_free(fx.client[0]);
+		for (int j = 0; j < 1024; j++)
+			run_line(0, "SCAN 0 COUNT 1");
+	}
+	is_int((int64_t)cursors_count(fx.env->cursors), 65536, "and the table is bounded");
+	line_is(0, line, "*2\n$1\n0\n*1\n$1\nd\n"); /* those of clients that have gone went first */
 	line_is(0, "SCAN 0 COUNT 1 MATCH d",
 		"*2\n$1\n0\n*1\n$1\nd\n"); /* the prefix is looked up, not searched for */
 	run_line(0, "FLUSHALL");
@@ -618,7 +633,7 @@ static void test_clients(void)
 		"CLIENT LIST describes the client");
 	reply_has("cmd=client|list user=default redir=-1 resp=2 ", "and its last command");
 	reply_has("\nid=3 ", "and the others");
-	run_line(0, "CLIENT LIST ID 2 3");
+	run_line(0, "CLIENT LIST ID 99 3 2 2 -1");
 	ok(!memmem(fx.out.ptr, fx.out.len, "id=1 ", 5), "CLIENT LIST ID shows those asked for");
 	run_line(0, "CLIENT INFO");
 	reply_has("id=1 ", "CLIENT INFO describes the caller");

@@ -672,6 +672,8 @@ static const struct row bits[] = {
 	{ "BITPOS f 0", ":16\n" },
 	{ "BITPOS f 0 0 -1", ":-1\n" },
 	{ "BITPOS f 0 1", ":16\n" },
+	{ "BITPOS f 1 0 x x", SYNTAX },
+	{ "BITCOUNT f 0 x x", NOINT },
 	{ "SET f \"\"", "+OK\n" },
 	{ "BITPOS f 0", ":-1\n" },
 	{ "BITCOUNT f", ":0\n" },
