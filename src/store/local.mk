@@ -34,6 +34,7 @@ libstore_la_SOURCES = \
 	src/store/rollback.c \
 	src/store/scrub.c src/store/scrub.h \
 	src/store/segment.c src/store/segment.h \
+	src/store/sorted.c \
 	src/store/status.c \
 	src/store/store.c src/store/store.h \
 	src/store/survey.c src/store/survey.h \

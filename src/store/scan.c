@@ -14,71 +14,26 @@ struct txn_scan {
 	bool cursor_used;             /* that key has been given out: move on first */
 	bool reverse;
 	struct slice from, to;
-	const struct txn_op **own; /* sorted */
-	size_t own_count, own_next; /* own_next counts up, also in reverse */
+	const struct txn_sorted *own;
+	struct {
+		size_t from, to; /* what is left of each run; from the back, in reverse */
+	} left[TXN_RUNS];
 };
-
-static int compare_ops(const void *a, const void *b)
-{
-	const struct txn_op *x = *(const struct txn_op *const *)a, *y = *(const struct txn_op *const *)b;
-	int c = slice_cmp(x->key, y->key);
-
-	/* The same key twice: the later write first, so that it is the one kept. */
-	return c ? c : (x < y) - (x > y);
-}
-
-const struct txn_op **txn_sort_ops(struct txn *t, unsigned ns, size_t *ret_count, bool *ret_flushed, int *ret_error)
-{
-	size_t first = 0, n = 0, kept = 0;
-
-	*ret_count = 0;
-	*ret_flushed = false;
-	*ret_error = 0;
-	for (size_t i = 0; i < t->ops; i++)
-		if (t->op[i].kind == TXN_FLUSH && t->meta[i].ns == ns) {
-			first = i + 1;
-			*ret_flushed = true;
-		}
-	if (first == t->ops)
-		return NULL;
-	const struct txn_op **list = txn_alloc(t, (t->ops - first) * sizeof(struct txn_op *));
-	if (!list) {
-		*ret_error = -ENOMEM;
-		return NULL;
-	}
-	for (size_t i = first; i < t->ops; i++)
-		if (t->meta[i].ns == ns && t->op[i].kind <= TXN_DELETE)
-			list[n++] = &t->op[i];
-	qsort(list, n, sizeof(struct txn_op *), compare_ops);
-	for (size_t i = 0; i < n; i++)
-		if (kept == 0 || !slice_eq(list[kept - 1]->key, list[i]->key))
-			list[kept++] = list[i];
-	*ret_count = kept;
-	return list;
-}
 
 uint64_t txn_count(struct txn *t, unsigned db)
 {
 	const struct keydir *k = t->store->keydir[t->ns_of[db]];
-	struct keydir_entry entry;
-	bool flushed;
-	size_t n;
-	int error;
+	const struct txn_sorted *own;
 
 	txn_see_all(t);
-	const struct txn_op **own = txn_sort_ops(t, t->ns_of[db], &n, &flushed, &error);
-	uint64_t count = flushed ? 0 : keydir_count(k);
-	for (size_t i = 0; i < n; i++) {
-		bool before = !flushed && keydir_get(k, own[i]->key, &entry) == 0;
-		count = count - before + (own[i]->kind == TXN_PUT);
-	}
-	return count;
+	if (t->ops == 0)
+		return keydir_count(k);
+	own = txn_sort(t, t->ns_of[db]);
+	if (!own) /* no memory: what is committed is the best answer there is */
+		return keydir_count(k);
+	return (own->flushed ? 0 : keydir_count(k)) + (uint64_t)own->change;
 }
 
-static bool is_before_start(const struct txn_scan *c, struct slice key)
-{
-	return c->reverse ? c->to.len && slice_cmp(key, c->to) >= 0 : slice_cmp(key, c->from) < 0;
-}
 
 static bool is_past_end(const struct txn_scan *c, struct slice key)
 {
@@ -96,11 +51,18 @@ static struct slice copy_bound(struct txn *t, struct slice bound, bool *failed)
 	return slice(copy, bound.len);
 }
 
+static void bound_own(struct txn_scan *c)
+{
+	for (unsigned i = 0; c->own && i < c->own->nruns; i++) {
+		c->left[i].from = txn_run_seek(c->txn, &c->own->run[i], c->from);
+		c->left[i].to = c->to.len ? txn_run_seek(c->txn, &c->own->run[i], c->to) : c->own->run[i].n;
+	}
+}
+
 struct txn_scan *txn_scan_begin(struct txn *t, unsigned db, struct slice from, struct slice to, bool reverse)
 {
 	unsigned ns = t->ns_of[db];
-	bool flushed, failed = false;
-	int error;
+	bool flushed = false, failed = false;
 
 	txn_see_all(t);
 	if (t->store->incomplete)
@@ -112,11 +74,16 @@ struct txn_scan *txn_scan_begin(struct txn *t, unsigned db, struct slice from, s
 	c->reverse = reverse;
 	c->from = copy_bound(t, from, &failed);
 	c->to = copy_bound(t, to, &failed);
-	c->own = txn_sort_ops(t, ns, &c->own_count, &flushed, &error);
+	if (t->ops) {
+		c->own = txn_sort(t, ns);
+		failed |= !c->own;
+		flushed = c->own && c->own->flushed;
+	}
 	if (!flushed)
 		c->cursor = keydir_cursor_new(t->store->keydir[ns]);
-	if (failed || error || (!flushed && !c->cursor))
+	if (failed || (!flushed && !c->cursor))
 		return txn_scan_end(c);
+	bound_own(c);
 	if (c->cursor)
 		c->cursor_on = keydir_seek(c->cursor, reverse ? c->to : c->from, reverse) == 0;
 	return c;
@@ -131,16 +98,42 @@ struct txn_scan *txn_scan_end(struct txn_scan *c)
 	return NULL;
 }
 
-/* The own write that is next in order, or NULL. */
-static const struct txn_op *peek_own(struct txn_scan *c)
+/* The next own write of one run, or NULL. */
+static const struct txn_op *peek_run(const struct txn_scan *c, unsigned i)
 {
-	while (c->own_next < c->own_count) {
-		const struct txn_op *op = c->own[c->reverse ? c->own_count - 1 - c->own_next : c->own_next];
-		if (!is_before_start(c, op->key))
-			return is_past_end(c, op->key) ? NULL : op;
-		c->own_next++;
+	const struct txn_run *run = &c->own->run[i];
+
+	if (c->left[i].from >= c->left[i].to)
+		return NULL;
+	return &c->txn->op[run->op[c->reverse ? c->left[i].to - 1 : c->left[i].from]];
+}
+
+/* The own write that is next in order, or NULL; of several of one key the latest. */
+static const struct txn_op *peek_own(const struct txn_scan *c)
+{
+	const struct txn_op *next = NULL;
+
+	for (unsigned i = 0; c->own && i < c->own->nruns; i++) {
+		const struct txn_op *op = peek_run(c, i);
+		int order = !op ? 1 : !next ? -1 : slice_cmp(op->key, next->key) * (c->reverse ? -1 : 1);
+		if (order < 0 || (order == 0 && op > next))
+			next = op;
 	}
-	return NULL;
+	return next;
+}
+
+/* Goes beyond a key in all runs. */
+static void pass_own(struct txn_scan *c, struct slice key)
+{
+	for (unsigned i = 0; i < c->own->nruns; i++) {
+		const struct txn_op *op = peek_run(c, i);
+		if (!op || !slice_eq(op->key, key))
+			continue;
+		if (c->reverse)
+			c->left[i].to--;
+		else
+			c->left[i].from++;
+	}
 }
 
 static bool peek_committed(struct txn_scan *c, struct slice *ret)
@@ -171,7 +164,7 @@ int txn_scan_next(struct txn_scan *c, struct slice *ret_key, int64_t *ret_expire
 			return STORE_ABSENT;
 		int order = !op ? 1 : !committed ? -1 : slice_cmp(op->key, key) * (c->reverse ? -1 : 1);
 		if (op && order <= 0) {
-			c->own_next++;
+			pass_own(c, op->key);
 			if (order == 0) /* the own write hides the committed one */
 				step(c);
 			if (op->kind == TXN_DELETE || txn_is_expired(s, op->expire_ms))

@@ -42,6 +42,7 @@ struct txn *txn_begin(struct store *s, struct store_fetch *fetch)
 	t->ops = 0;
 	t->seen = 0;
 	t->flushes = t->swaps = false;
+	t->sorted = NULL;
 	memcpy(t->ns_of, s->ns_of, s->databases);
 	return t;
 }

@@ -43,6 +43,7 @@ struct txn {
 	unsigned cache_puts;
 	char *arena; /* first block, kept between transactions */
 	size_t arena_used;
+	struct txn_sorted *sorted; /* made when asked for */
 	struct txn_block *blocks; /* larger or further memory */
 	size_t allocated;         /* bytes of it */
 };
@@ -73,9 +74,30 @@ static inline bool txn_is_expired(const struct store *s, int64_t expire_ms)
 int txn_add_delete(struct txn *t, unsigned db, unsigned ns, struct slice key);
 
 /*
- * The stated writes that still decide something in a namespace, one per key, sorted; *ret_flushed: the committed state does not count. NULL with
- * *ret_count 0 when there are none; *ret_error -ENOMEM. Lives as long as the transaction.
+ * The stated writes of a namespace in order of their keys, for scans and counts. They are in runs, each sorted and at least twice as
+ * long as the next, so that a transaction that writes and scans in turn pays for each write a few times only. A run has each key once;
+ * the same key in several runs: the op with the highest number decides. Lives as long as the transaction.
  */
-const struct txn_op **txn_sort_ops(struct txn *t, unsigned ns, size_t *ret_count, bool *ret_flushed, int *ret_error);
+#define TXN_RUNS 34
+
+struct txn_run {
+	uint32_t *op; /* numbers */
+	size_t n;
+};
+
+struct txn_sorted {
+	struct txn_sorted *next; /* of another namespace */
+	unsigned ns;
+	size_t covered;  /* ops looked at */
+	bool flushed;    /* the committed state does not count */
+	int64_t change;  /* keys there are more than committed ones (none, when flushed) */
+	unsigned nruns;
+	struct txn_run run[TXN_RUNS];
+};
+
+/* Brings it up to date; NULL: no memory. */
+const struct txn_sorted *txn_sort(struct txn *t, unsigned ns);
+/* The number of the first op of a run whose key is not below `key` (or the length of the run). */
+size_t txn_run_seek(const struct txn *t, const struct txn_run *run, struct slice key);
 
 #endif

@@ -317,6 +317,77 @@ static void test_scans(void)
 	ok(wrong_random == 0, "a random key is one that is there, or there is none");
 }
 
+/* Keys "000" to "199" of two databases, written, counted and scanned in turn within one transaction. */
+enum { INTERLEAVED = 200 };
+
+static bool scan_agrees(struct txn *t, unsigned db, const bool *there, int from, int to, bool reverse)
+{
+	char low[4], high[4];
+	struct slice key;
+	bool good = true;
+
+	snprintf(low, sizeof(low), "%03d", from % 1000);
+	snprintf(high, sizeof(high), "%03d", to % 1000);
+	struct txn_scan *scan = txn_scan_begin(t, db, slice(low, 3), slice(high, 3), reverse);
+	for (int n = from; n < to; n++) {
+		int i = reverse ? from + to - 1 - n : n;
+		if (there[i])
+			good = good && txn_scan_next(scan, &key, NULL) == 0 && key.len == 3 &&
+			       (key.ptr[0] - '0') * 100 + (key.ptr[1] - '0') * 10 + key.ptr[2] - '0' == i;
+	}
+	good = good && txn_scan_next(scan, &key, NULL) == STORE_ABSENT;
+	txn_scan_end(scan);
+	return good;
+}
+
+static void test_interleaved(void)
+{
+	uint64_t random = 4711, position;
+	unsigned wrong_counts = 0, wrong_scans = 0;
+
+	for (int round = 0; round < 4; round++) {
+		bool there[2][INTERLEAVED] = { { false } };
+		struct fx f;
+		start(&f);
+		for (int phase = 0; phase < 2; phase++) {
+			struct txn *t = txn_begin(f.store, NULL);
+			for (int step = 0; step < 1500; step++) {
+				unsigned db = (unsigned)(sim_random(&random) % 2);
+				int i = (int)(sim_random(&random) % INTERLEAVED), from = (int)(sim_random(&random) % INTERLEAVED);
+				uint64_t kind = sim_random(&random) % 1000, count = 0;
+				struct slice key = text(t, "%03d", i);
+				if (kind < 600)
+					txn_put(t, db, key, SLICE("v"), STORE_NO_EXPIRY);
+				else
+					txn_delete(t, db, key);
+				there[db][i] = kind < 600;
+				if (kind == 999) {
+					txn_flush(t, db);
+					memset(there[db], 0, sizeof(there[db]));
+				} else if (kind == 998) {
+					bool keep[INTERLEAVED];
+					txn_swap(t, 0, 1);
+					memcpy(keep, there[0], sizeof(keep));
+					memcpy(there[0], there[1], sizeof(keep));
+					memcpy(there[1], keep, sizeof(keep));
+				}
+				if (kind % 7 == 0) {
+					for (int k = 0; k < INTERLEAVED; k++)
+						count += there[db][k];
+					wrong_counts += txn_count(t, db) != count;
+				}
+				if (kind % 5 == 0)
+					wrong_scans += !scan_agrees(t, db, there[db], from, from + (int)(kind % (INTERLEAVED + 1 - (unsigned)from)),
+						kind % 2);
+			}
+			txn_commit(t, &position);
+		}
+		fx_done(&f);
+	}
+	is_int(wrong_counts, 0, "counts between writes are exact");
+	is_int(wrong_scans, 0, "scans between writes see all that was written before them");
+}
+
 static void test_random(void)
 {
 	struct fx f;
@@ -994,6 +1065,7 @@ int main(void)
 	test_limits();
 	test_large();
 	test_scans();
+	test_interleaved();
 	test_random();
 	test_positions();
 	test_swap_positions();
