@@ -103,6 +103,9 @@ struct cmd_result {
 	unsigned replies;  /* whole replies appended, usually 1; 0 after CLIENT REPLY OFF */
 };
 
+/* Requests are about to be run after something else: what took long until now was not one of them. */
+void cmd_wake(struct cmd_env *e);
+
 /*
  * Runs one request (argc >= 1). The reply goes to out in the client's protocol version. argv is borrowed until return.
  */

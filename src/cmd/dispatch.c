@@ -183,8 +183,9 @@ static enum cmd_status run_request(struct call *call, struct cmd_result *ret)
 	}
 	if (r == STORE_PENDING)
 		return CMD_PENDING;
-	timing_end(call, begun);
-	monitor_tell(call);
+	timing_end(call, begun, call->out.out->len - mark);
+	if (!LIST_EMPTY(&call->env->monitors))
+		monitor_tell(call);
 	end_request(call);
 	if (call->wait) {
 		ret->position = call->wait_position;

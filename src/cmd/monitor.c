@@ -64,7 +64,7 @@ void monitor_tell(const struct call *call)
 	struct cmd_client *to;
 	struct timespec now;
 
-	if (LIST_EMPTY(&e->monitors) || (call->command->flags & FLAG_ADMIN))
+	if (call->command->flags & FLAG_ADMIN)
 		return;
 	clock_gettime(CLOCK_REALTIME, &now);
 	e->host.client_facts(e->host.arg, call->client, &facts); /* PATH:0 */

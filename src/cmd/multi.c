@@ -164,8 +164,9 @@ static int run_queued(struct call *call, const struct queued *q)
 	int r = call_run(&sub);
 
 	if (r != STORE_PENDING) {
-		timing_end(&sub, begun);
-		monitor_tell(&sub);
+		timing_end(&sub, begun, sub.out.out->len - mark);
+		if (!LIST_EMPTY(&call->env->monitors))
+			monitor_tell(&sub);
 	}
 	call->close |= sub.close;
 	if (r == 0 && sub.out.out->len == mark)

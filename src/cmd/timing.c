@@ -5,10 +5,11 @@
 #include <time.h>
 
 /*
- * The exact clock costs about as much as a GET, twice for each request. The coarse one costs next to nothing but
- * stands still for up to 10 ms, depending on the kernel, so it serves for thresholds above that.
+ * The exact clock costs about as much as a GET, twice for each request. The coarse one costs a third of that but
+ * stands still for up to 10 ms, depending on the kernel, so it serves for thresholds above that; and even that is
+ * left out for what cannot take so long, small requests to read commands marked as fast.
  */
-enum { COARSE_MS = 10 };
+enum { COARSE_MS = 10, SMALL_WORDS = 16, SMALL_BYTES = 65536 };
 
 /* ---- histograms ---- */
 
@@ -134,6 +135,7 @@ int latency_histogram(struct call *call)
 static void choose_clock(struct timing *t)
 {
 	t->watch = t->slow_us >= 0 || t->threshold_ms;
+	t->mark = 0; /* of the other clock */
 	t->exact = (t->slow_us >= 0 && t->slow_us < COARSE_MS * 1000) || (t->threshold_ms && t->threshold_ms < COARSE_MS);
 }
 
@@ -160,9 +162,18 @@ static uint64_t read_clock(const struct timing *t)
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
-uint64_t timing_begin(const struct cmd_env *e)
+void cmd_wake(struct cmd_env *e)
 {
-	return e->timing.watch ? read_clock(&e->timing) : 0;
+	if (e->timing.watch && !e->timing.exact)
+		e->timing.mark = read_clock(&e->timing);
+}
+
+/* In a row of requests the end of one is the beginning of the next. */
+uint64_t timing_begin(struct cmd_env *e)
+{
+	if (!e->timing.watch)
+		return 0;
+	return e->timing.exact ? read_clock(&e->timing) : e->timing.mark;
 }
 
 static void note_latency(struct cmd_env *e, enum latency_event event, uint64_t ms)
@@ -186,14 +197,27 @@ static void note_latency(struct cmd_env *e, enum latency_event event, uint64_t m
 	l->sample[last].ms = capped;
 }
 
-void timing_end(struct call *call, uint64_t begun)
+static bool is_quick(const struct call *call, size_t reply)
+{
+	size_t bytes = reply;
+
+	if ((call->command->flags & (FLAG_FAST | FLAG_WRITE)) != FLAG_FAST || call->argc > SMALL_WORDS)
+		return false;
+	for (size_t i = 1; i < call->argc; i++)
+		bytes += call->argv[i].len;
+	return bytes <= SMALL_BYTES;
+}
+
+void timing_end(struct call *call, uint64_t begun, size_t reply)
 {
 	struct timing *t = &call->env->timing;
-	uint64_t us;
+	uint64_t now, us;
 
-	if (!begun || !t->watch)
+	if (!begun || !t->watch || (!t->exact && is_quick(call, reply)))
 		return;
-	us = (read_clock(t) - begun) / 1000;
+	now = read_clock(t);
+	us = now > begun ? (now - begun) / 1000 : 0;
+	t->mark = now;
 	if (t->slow_us >= 0 && us >= (uint64_t)t->slow_us)
 		slowlog_add(call, us);
 	if (t->threshold_ms && us / 1000 >= t->threshold_ms)

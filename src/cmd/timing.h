@@ -56,6 +56,7 @@ struct timing {
 	int64_t slow_us;       /* of the slow log; negative: off */
 	uint64_t threshold_ms; /* of the latency monitor; 0: off */
 	bool watch, exact;     /* whether requests are timed, and by the clock that costs more */
+	uint64_t mark;         /* by the coarse clock: the end of the last timed request, or when cmd_wake was called */
 	TAILQ_HEAD(slow_list, slow_entry) slow; /* latest first */
 	size_t nslow, max_slow;
 	uint64_t next_slow;
@@ -66,9 +67,9 @@ struct timing {
 void timing_init(struct timing *t);
 void timing_free(struct timing *t);
 
-/* Around one command. What begin returned is for end; 0: it is not timed. */
-uint64_t timing_begin(const struct cmd_env *e);
-void timing_end(struct call *call, uint64_t begun);
+/* Around one command. What begin returned is for end; 0: it is not timed. reply: bytes it has appended. */
+uint64_t timing_begin(struct cmd_env *e);
+void timing_end(struct call *call, uint64_t begun, size_t reply);
 /* Once a second: the syncs. */
 void timing_tick(struct cmd_env *e);
 void timing_reset(struct cmd_env *e); /* the histograms, for CONFIG RESETSTAT */

@@ -250,6 +250,7 @@ size_t request_run(struct conn *c, const char *data, size_t len)
 			break;
 		if (n > 1)
 			prefetch_batch(c, n);
+		cmd_wake(s->env);
 		at += run_batch(c, n, &yield);
 		left -= n;
 	}

@@ -86,6 +86,10 @@ def test_slowlog():
     is_(len(entries), 2, "the slow log has its length")
     ok(entries[0][3] == [b"GET", b"a"] and entries[0][4] == f"{kvd.socket}:0".encode() and entries[0][5] == b"slow",
         "and words, address, name", repr(entries[0]))
+    c.must("CONFIG", "SET", "slowlog-log-slower-than", 30000000)
+    c.must("SLOWLOG", "RESET")
+    c.pipeline(*[("SET", "k", "v"), ("KEYS", "*"), ("GET", "k")] * 100)
+    is_(c("SLOWLOG", "LEN"), 0, "nothing takes 30 seconds")
     c.must("CONFIG", "SET", "slowlog-log-slower-than", "-1", "slowlog-max-len", 128)
     c.must("SLOWLOG", "RESET")
     c.must("GET", "a")
