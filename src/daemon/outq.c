@@ -92,7 +92,8 @@ struct slice outq_ready(const struct outq *q)
 {
 	size_t end = q->nholds ? q->hold[q->first].start : q->buf.len;
 
-	return slice(q->buf.ptr + q->sent, end - q->sent);
+	/* An empty buffer has no address to add to. */
+	return end > q->sent ? slice(q->buf.ptr + q->sent, end - q->sent) : slice(NULL, 0);
 }
 
 /* A reader that is always a little behind must not make the sent part grow for ever. */
