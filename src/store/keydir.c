@@ -14,14 +14,15 @@ struct keydir *keydir_new(void)
 
 void keydir_free_pages(struct keydir *k, struct page *p)
 {
+	/* First, since finding a child looks at the key beside it. */
+	for (unsigned i = 0; p->level && i <= p->count; i++)
+		keydir_free_pages(k, page_child(p, i));
 	for (unsigned i = 0; i < p->count; i++) {
 		char tmp[PAGE_INLINE_KEY];
 		struct page_long *out = page_item(p, i, tmp).out;
 		if (out)
 			keydir_mem_free_long(&k->mem, out, sizeof(*out) + out->len);
 	}
-	for (unsigned i = 0; p->level && i <= p->count; i++)
-		keydir_free_pages(k, page_child(p, i));
 	keydir_mem_free(&k->mem, p, p->size);
 }
 
