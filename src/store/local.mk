@@ -29,7 +29,9 @@ libstore_la_SOURCES = \
 	src/store/record.c src/store/record.h \
 	src/store/recover.c \
 	src/store/repair.c \
-	src/store/replay.c \
+	src/store/replay.c src/store/replay.h \
+	src/store/replay_batch.c \
+	src/store/replay_read.c \
 	src/store/scan.c \
 	src/store/rollback.c \
 	src/store/scrub.c src/store/scrub.h \

@@ -5,6 +5,7 @@
  * damage, and then the store does not open. The two are told apart by what records claim: each names a position that was known to be durable
  * when it was written, so a bad record below the claim of a later good one was once whole on disk.
  */
+#include "store/replay.h"
 #include "store/verify.h"
 
 #include <errno.h>
@@ -13,152 +14,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* One write of a transaction whose commit mark has not been seen yet. */
-struct pending {
-	struct pending *next;
-	enum record_type type;
-	unsigned ns;
-	struct keydir_entry entry;
-	size_t key_len;
-	char key[];
-};
-
 enum { REPLAY_TOO_SHORT = 2 };
 
 struct replay {
 	struct store *s;
 	struct segment *g;
 	struct window w;
-	struct pending *first, *last;
-	uint64_t begun;     /* offset where the open transaction starts */
+	uint64_t begun;     /* offset behind the last whole transaction of the active segment */
 	uint64_t proven;    /* position that some record, or the checkpoint, says was durable */
 	uint64_t must_reach; /* position the checkpoint has seen: a log that ends before is not its own */
-	uint64_t done_before, total;
-	uint64_t told_ns;
 	struct error *e;
 };
-
-static void drop_pending(struct replay *p)
-{
-	while (p->first) {
-		struct pending *one = p->first;
-		p->first = one->next;
-		free(one);
-	}
-	p->last = NULL;
-}
-
-static int apply(struct store *s, enum record_type type, unsigned ns, struct slice key, struct keydir_entry entry)
-{
-	struct keydir_entry old;
-	int r;
-
-	if (!s->keydir[ns])
-		s->keydir[ns] = keydir_new();
-	if (!s->keydir[ns])
-		return -ENOMEM;
-	switch (type) {
-	case RECORD_PUT:
-	case RECORD_LOST:
-		r = keydir_put(s->keydir[ns], key, entry, &old);
-		if (r < 0)
-			return r;
-		if (r == 0)
-			store_count_dead(s, old.where);
-		store_count_live(s, entry.where);
-		return 0;
-	case RECORD_DELETE:
-		if (keydir_delete(s->keydir[ns], key, &old) == 0)
-			store_count_dead(s, old.where);
-		return 0;
-	case RECORD_FLUSH:
-		store_free_keydir(s, s->keydir[ns]); /* here and now: a replay may have to begin again */
-		s->keydir[ns] = keydir_new();
-		return s->keydir[ns] ? 0 : -ENOMEM;
-	case RECORD_SWAP: {
-		unsigned other = key.len == 2 ? get_le16(key.ptr) : ns;
-		if (other < STORE_MAX_DATABASES) {
-			uint8_t keep = s->ns_of[ns];
-			s->ns_of[ns] = s->ns_of[other];
-			s->ns_of[other] = keep;
-		}
-		return 0;
-	}
-	case RECORD_GAP:
-		s->gaps++;
-		return 0;
-	}
-	return 0;
-}
-
-static int hold_record(struct replay *p, const struct record *r, struct keydir_entry entry)
-{
-	struct pending *one = malloc(sizeof(*one) + r->key.len);
-
-	if (!one)
-		return -ENOMEM;
-	*one = (struct pending){ .type = r->type, .ns = r->ns, .entry = entry, .key_len = r->key.len };
-	memcpy(one->key, r->key.ptr, r->key.len);
-	if (p->last)
-		p->last->next = one;
-	else
-		p->first = one;
-	p->last = one;
-	return 0;
-}
-
-static int take_record(struct replay *p, const struct record *r, uint64_t offset, uint64_t size)
-{
-	struct store *s = p->s;
-	struct keydir_entry entry = { locator_make(p->g->slot, offset, size), STORE_NO_EXPIRY };
-	int error = 0;
-
-	if (r->expire_wall_ms != RECORD_NEVER)
-		entry.expire_ms = store_from_wall(s, r->expire_wall_ms);
-	s->recovered_records++;
-	if (!(r->flags & RECORD_COMMIT))
-		return hold_record(p, r, entry);
-	for (struct pending *one = p->first; one && error == 0; one = one->next)
-		error = apply(s, one->type, one->ns, slice(one->key, one->key_len), one->entry);
-	drop_pending(p);
-	p->begun = offset + size;
-	return error ? error : apply(s, r->type, r->ns, r->key, entry);
-}
-
-static void tell_progress(struct replay *p, uint64_t offset)
-{
-	struct store *s = p->s;
-	uint64_t now = clock_mono_ns(s->clock);
-
-	if (!s->options.progress || now - p->told_ns < 100000000)
-		return;
-	p->told_ns = now;
-	s->options.progress(s->options.arg, p->done_before + offset, p->total);
-}
-
-/* Replays from an offset until the limit or the first thing that is no record; *ret_end is where that is. */
-static int replay_records(struct replay *p, uint64_t offset, uint64_t *ret_end)
-{
-	uint64_t begin = offset, size;
-	struct record r;
-
-	p->begun = offset;
-	for (unsigned n = 0; offset < p->w.limit; offset += size, n++) {
-		int error = window_record(&p->w, p->g, offset, &r, &size);
-		if (error == RECORD_BAD || (error == 0 && r.ns >= STORE_MAX_DATABASES))
-			break;
-		if (error == 0 && r.distance != RECORD_NO_CLAIM && r.position - r.distance > p->proven)
-			p->proven = r.position - r.distance;
-		if (error == 0)
-			error = take_record(p, &r, offset, size);
-		if (error)
-			return error;
-		if ((n & 1023) == 0)
-			tell_progress(p, offset - begin);
-	}
-	*ret_end = offset;
-	return 0;
-}
 
 static int report_damage(struct replay *p, uint64_t offset, const char *what)
 {
@@ -250,7 +116,6 @@ static int cut_tail(struct replay *p, uint64_t end, uint64_t file_size)
 	int r = search_claim(p, end, &used);
 	if (r)
 		return r;
-	drop_pending(p);
 	p->g->size = cut;
 	if (s->options.flags & STORE_READ_ONLY)
 		return 0;
@@ -270,44 +135,33 @@ static int cut_tail(struct replay *p, uint64_t end, uint64_t file_size)
 	return r ? r : io->fsync(io, p->w.fd);
 }
 
-static int replay_active(struct replay *p, const struct catalog *c, uint64_t from, uint64_t file_size)
+/* What has been read of the active segment, judged by how the last run ended. */
+static int judge_active(struct replay *p, const struct catalog *c, const struct feed *f)
 {
-	uint64_t end;
+	struct stat st;
+	int r = p->s->io->fstat(p->s->io, p->w.fd, &st);
 
-	if (c->clean && file_size < c->clean_size)
-		return report_damage(p, file_size, "the file is shorter than the clean stop left it");
-	p->w.limit = c->clean ? c->clean_size : file_size;
-	int r = replay_records(p, from, &end);
 	if (r)
 		return r;
-	if (p->g->first - SEGMENT_HEADER + p->begun < p->must_reach)
+	uint64_t file_size = (uint64_t)st.st_size;
+	if (p->g->first - SEGMENT_HEADER + f->begun < p->must_reach)
 		return REPLAY_TOO_SHORT;
-	if (c->clean && (end != c->clean_size || p->first))
-		return report_damage(p, end, "a record fails its checksum though the last stop was clean");
-	if (c->clean && file_size > end) {
+	if (c->clean && f->begun != c->clean_size)
+		return report_damage(p, f->end, "a record fails its checksum though the last stop was clean");
+	if (c->clean && file_size > f->end) {
 		struct record next;
 		uint64_t size;
 		p->w.limit = file_size;
-		r = window_record(&p->w, p->g, end, &next, &size);
+		r = window_record(&p->w, p->g, f->end, &next, &size);
 		if (r == 0)
-			return report_damage(p, end, "a record behind the clean stop: " CATALOG_NAME " must be an old copy");
+			return report_damage(p, f->end, "a record behind the clean stop: " CATALOG_NAME " must be an old copy");
 		if (r != RECORD_BAD)
 			return r;
 	}
 	if (c->clean)
-		p->proven = p->g->first - SEGMENT_HEADER + end;
-	return cut_tail(p, end, file_size);
-}
-
-static int replay_sealed(struct replay *p, uint64_t size, uint64_t from)
-{
-	uint64_t end;
-
-	p->w.limit = size;
-	int r = replay_records(p, from, &end);
-	if (r)
-		return r;
-	return end == size && !p->first ? 0 : report_damage(p, end, "a record fails its checksum");
+		p->proven = p->g->first - SEGMENT_HEADER + f->end;
+	p->begun = f->begun;
+	return cut_tail(p, f->end, file_size);
 }
 
 /* Adds a segment to the table and looks at what can be seen without reading it: header and size. */
@@ -360,45 +214,74 @@ static int open_segments(struct replay *p, const struct catalog *c)
 	return 0;
 }
 
-static int replay_segment(struct replay *p, const struct catalog *c, size_t i, uint64_t from)
+/* Applies what the crew has read of a segment, and judges how it ends. */
+static int replay_segment(struct replay *p, const struct catalog *c, struct crew *crew, size_t i)
 {
 	struct store *s = p->s;
-	const struct catalog_segment *in = &c->segment[i];
-	struct stat st;
+	struct feed *f = &crew->feed[i];
 	char name[SEGMENT_NAME_SIZE];
+	bool sealed = f->g != s->slot[c->count - 1];
 
-	segment_name(name, in->number);
-	p->g = s->slot[i];
-	int fd = store_segment_fd(s, p->g), r = fd < 0 ? fd : s->io->fstat(s->io, fd, &st);
+	segment_name(name, f->g->number);
+	p->g = f->g;
+	int r = crew_apply(crew, i), fd = atomic_load(&f->g->fd);
+	s->recovered_records += f->records;
+	s->gaps += f->gaps;
+	if (f->proven > p->proven)
+		p->proven = f->proven;
 	p->w = (struct window){ .io = s->io, .fd = fd };
-	if (r == 0)
-		r = in->size ? replay_sealed(p, in->size, from) : replay_active(p, c, from, (uint64_t)st.st_size);
+	if (r == 0 && sealed && f->begun != f->limit)
+		r = report_damage(p, f->end, "a record fails its checksum");
+	else if (r == 0 && !sealed)
+		r = judge_active(p, c, f);
 	buf_free(&p->w.data);
-	drop_pending(p);
-	if (in->size && fd >= 0) {
-		atomic_store(&p->g->fd, -1);
+	if (sealed && fd >= 0) {
+		/* Opened again when it is read: the number of segments must not be bounded by that of descriptors. */
+		atomic_store(&f->g->fd, -1);
 		s->io->close(s->io, fd);
 	}
 	if (r && !p->e->code)
 		error_set(p->e, r, "%s/%s: %s", s->options.path, name, strerror(-r));
-	p->done_before += p->g->size - (from > SEGMENT_HEADER ? from : 0);
+	s->recovered_bytes += f->g->size - (f->from > SEGMENT_HEADER ? f->from : 0);
 	return r;
 }
 
+/* How far the active segment may be read. */
+static int find_limit(struct replay *p, const struct catalog *c, uint64_t *ret)
+{
+	struct stat st;
+	int r = p->s->io->fstat(p->s->io, atomic_load(&p->g->fd), &st);
+
+	if (r)
+		return error_set(p->e, r, "%s: %s", p->s->options.path, strerror(-r));
+	if (c->clean && (uint64_t)st.st_size < c->clean_size)
+		return report_damage(p, (uint64_t)st.st_size, "the file is shorter than the clean stop left it");
+	*ret = c->clean ? c->clean_size : (uint64_t)st.st_size;
+	return 0;
+}
+
 /* Replays from a place of the log on. */
-static int replay_from(struct replay *p, const struct catalog *c, size_t i, uint64_t offset)
+static int replay_from(struct replay *p, const struct catalog *c, size_t from, uint64_t offset)
 {
 	struct store *s = p->s;
-	int r = 0;
+	size_t count = c->count - from;
+	struct feed *feed = calloc(count, sizeof(*feed));
+	struct crew crew;
 
-	s->recovered_records = 0;
-	p->done_before = p->total = 0;
-	for (size_t j = i; j < c->count; j++)
-		p->total += c->segment[j].size ? c->segment[j].size : s->options.segment_size;
-	p->total -= offset < p->total ? offset : 0;
-	for (; i < c->count && r == 0; i++, offset = SEGMENT_HEADER)
-		r = replay_segment(p, c, i, offset);
-	s->recovered_bytes = p->done_before;
+	if (!feed)
+		return error_set(p->e, -ENOMEM, "out of memory");
+	s->recovered_records = s->recovered_bytes = s->gaps = 0;
+	for (size_t i = 0; i < count; i++)
+		feed[i] = (struct feed){ .g = s->slot[from + i], .from = i ? SEGMENT_HEADER : offset, .limit = c->segment[from + i].size };
+	p->g = feed[count - 1].g;
+	int r = find_limit(p, c, &feed[count - 1].limit);
+	if (r == 0) {
+		crew_begin(&crew, s, feed, count);
+		for (size_t i = 0; i < count && r == 0; i++)
+			r = replay_segment(p, c, &crew, i);
+		crew_end(&crew);
+	}
+	free(feed);
 	return r;
 }
 

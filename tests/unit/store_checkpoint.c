@@ -6,6 +6,7 @@
 #include "base/crc.h"
 #include "store/inner.h"
 #include "store/offline.h"
+#include "store/replay.h"
 #include "store_fixture.h"
 
 static bool has_file(struct fx *f, const char *name)
@@ -219,6 +220,116 @@ static void test_in_the_background(void)
 	fx_must_open(&f);
 	ok(fx_holds(&f, &all), "and that is everything");
 	buf_free(&all);
+	fx_done(&f);
+}
+
+/* ---- a start without one ---- */
+
+static struct slice op_key(const struct batch *b, size_t i)
+{
+	return slice(b->keys.ptr + b->op[i].key, b->op[i].key_len);
+}
+
+static bool same_op_key(const struct batch *b, size_t i, size_t j)
+{
+	return b->op[i].ns == b->op[j].ns && slice_eq(op_key(b, i), op_key(b, j));
+}
+
+/* Random writes of few keys: sorted, and of each key the youngest is left. */
+static void test_batch(void)
+{
+	struct batch *b = calloc(1, sizeof(*b)), *rest = calloc(1, sizeof(*rest));
+	char key[16] = "same prefix ";
+	uint64_t seed = 5;
+	size_t youngest = 0;
+	bool good = true;
+
+	is_int(batch_sort(b), 0, "an empty batch can be sorted");
+	for (uint64_t i = 0; i < 2000; i++) {
+		uint64_t k = sim_random(&seed) % 600;
+		memset(key + 12, (int)k, 4);
+		struct record r = { .type = RECORD_PUT, .ns = k % 2, .expire_wall_ms = RECORD_NEVER, .key = slice(key, 12 + k % 5) };
+		good &= batch_add(b, &r, i + 1) == 0;
+		if (i == 1899)
+			b->whole = b->count;
+	}
+	ok(good && batch_split(b, rest) == 0 && b->count == 1900 && rest->count == 100 && rest->whole == 0 && rest->op[0].where == 1901,
+		"what is not whole goes to another one");
+	is_int(batch_sort(b), 0, "the whole is sorted");
+	for (size_t i = 1; i < b->places; i++) {
+		size_t x = b->place[i - 1].op, y = b->place[i].op;
+		good &= b->op[x].ns < b->op[y].ns || (b->op[x].ns == b->op[y].ns && slice_cmp(op_key(b, x), op_key(b, y)) < 0);
+	}
+	for (size_t i = 0, j; i < b->count; i++) {
+		for (j = i + 1; j < b->count && !same_op_key(b, i, j); j++)
+			;
+		youngest += j == b->count;
+	}
+	for (size_t i = 0; i < b->places; i++)
+		for (size_t j = b->place[i].op + 1u; j < b->count; j++)
+			good &= !same_op_key(b, b->place[i].op, j);
+	ok(good && b->places == youngest && youngest > 300, "by namespace and key, with the youngest write of each (%zu)", youngest);
+	batch_free(b);
+	batch_free(rest);
+}
+
+/* Every key with its place, and whether the live bytes are those of the places. */
+static uint64_t hash_keydirs(const struct store *s, bool *ret_live)
+{
+	uint64_t hash = 0, *live = calloc(s->slots, sizeof(*live));
+
+	for (unsigned i = 0; i < STORE_MAX_DATABASES; i++) {
+		struct keydir_cursor *c = s->keydir[i] ? keydir_cursor_new(s->keydir[i]) : NULL;
+		for (int r = c ? keydir_seek(c, slice(NULL, 0), 0) : 1; r == 0; r = keydir_next(c)) {
+			uint64_t where = keydir_cursor_entry(c).where;
+			live[locator_slot(where)] += locator_size(where);
+			hash = hash_bytes(hash ^ where ^ i, keydir_cursor_key(c));
+		}
+		keydir_cursor_free(c);
+	}
+	*ret_live = true;
+	for (unsigned i = 0; i < s->slots; i++)
+		*ret_live &= live[i] == s->slot[i]->live_bytes;
+	free(live);
+	return hash;
+}
+
+/* More than one batch in a segment, more segments than threads, a flush, an end in the middle of a transaction. */
+static void test_long_replay(void)
+{
+	enum { WRITES = 900, KEYS = 900 };
+	struct fx f;
+	char (*key)[16] = malloc(KEYS * sizeof(*key));
+	uint64_t position, records;
+	bool live;
+
+	fx_init(&f, simdisk_new(6));
+	f.options.segment_size = (uint64_t)64 << 20;
+	fx_must_open(&f);
+	for (unsigned n = 0, i = 0; n < WRITES; n++) {
+		struct txn *t = txn_begin(f.store, NULL);
+		if (n == WRITES - 150)
+			store_set_segment_size(f.store, 1 << 20);
+		for (unsigned j = 0; j < KEYS; j++, i++) {
+			struct slice k = slice(key[j], (size_t)snprintf(key[j], sizeof(key[j]), "%u", i * 7919 % 300007));
+			if (i % 5 ? txn_put(t, n % 3, k, SLICE("v"), STORE_NO_EXPIRY) : txn_delete(t, n % 3, k) < 0)
+				bail("a write fails");
+		}
+		if ((n == 300 && txn_flush(t, 1)) || txn_commit(t, &position))
+			bail("a commit fails");
+		if (n % 16 == 0)
+			store_wait(f.store, position);
+		store_poll(f.store);
+	}
+	fx_wait(&f);
+	uint64_t before = hash_keydirs(f.store, &live), keys = store_count(f.store, 0);
+	records = f.store->records;
+	fx_kill(&f);
+	fx_must_open(&f);
+	ok(hash_keydirs(f.store, &live) == before && live && store_count(f.store, 0) == keys, "a long log is replayed to the same directories and live bytes");
+	ok(f.store->recovered_records == records && records > 500000 && f.store->slots > 3, "every record was read (%" PRIu64 ", %u segments)", records,
+		f.store->slots);
+	free(key);
 	fx_done(&f);
 }
 
@@ -618,6 +729,8 @@ int main(void)
 	test_clean_stop();
 	test_no_store_is_too_small();
 	test_in_the_background();
+	test_batch();
+	test_long_replay();
 	test_every_byte();
 	test_nonsense();
 	test_of_another_store();

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+#include "store/replay.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define FIRST_OPS 256
+#define AHEAD 8 /* keys */
+
+struct batch *batch_free(struct batch *b)
+{
+	if (b) {
+		free(b->op);
+		free(b->place);
+		buf_free(&b->keys);
+	}
+	free(b);
+	return NULL;
+}
+
+void batch_clear(struct batch *b)
+{
+	b->count = b->whole = b->places = b->common = 0;
+	b->keys.len = 0;
+	b->in_order = false;
+	b->next = NULL;
+}
+
+static int make_room(struct batch *b)
+{
+	if (b->count < b->cap)
+		return 0;
+	size_t cap = b->cap ? b->cap * 2 : FIRST_OPS;
+	struct batch_op *op = realloc(b->op, cap * sizeof(*op));
+	if (!op)
+		return -ENOMEM;
+	b->op = op;
+	b->cap = cap;
+	return 0;
+}
+
+static struct slice key_of(const struct batch *b, const struct batch_op *op)
+{
+	return slice(b->keys.ptr + op->key, op->key_len);
+}
+
+/* Keeps `common` what all keys begin with. */
+static void count_common(struct batch *b, struct slice key)
+{
+	size_t n = 0;
+
+	if (b->count == 0) {
+		b->common = key.len;
+		return;
+	}
+	if (key.len < b->common)
+		b->common = key.len;
+	const char *first = b->keys.ptr + b->op[0].key;
+	while (n < b->common && first[n] == key.ptr[n])
+		n++;
+	b->common = n;
+}
+
+int batch_add(struct batch *b, const struct record *r, uint64_t where)
+{
+	if (make_room(b) || buf_reserve(&b->keys, r->key.len + 1))
+		return -ENOMEM;
+	count_common(b, r->key);
+	b->op[b->count++] = (struct batch_op){ .where = where, .expire_wall_ms = r->expire_wall_ms, .key = (uint32_t)b->keys.len,
+		.key_len = (uint32_t)r->key.len, .type = (uint8_t)r->type, .ns = (uint8_t)r->ns };
+	buf_append_slice(&b->keys, r->key);
+	return 0;
+}
+
+bool batch_is_full(const struct batch *b)
+{
+	return b->count * (sizeof(*b->op) + sizeof(*b->place)) + b->keys.len >= BATCH_BYTES;
+}
+
+int batch_split(struct batch *b, struct batch *rest)
+{
+	for (size_t i = b->whole; i < b->count; i++) {
+		const struct batch_op *op = &b->op[i];
+		struct record r = { .type = (enum record_type)op->type, .ns = op->ns, .expire_wall_ms = op->expire_wall_ms, .key = key_of(b, op) };
+		if (batch_add(rest, &r, op->where))
+			return -ENOMEM;
+	}
+	b->count = b->whole;
+	return 0;
+}
+
+/* ---- sorting ---- */
+
+static uint64_t head_of(struct slice key)
+{
+	uint64_t head = 0;
+
+	if (key.len)
+		memcpy(&head, key.ptr, key.len < 8 ? key.len : 8);
+	return be64toh(head);
+}
+
+/* By namespace, key, and age. The heads decide mostly; where they do not, a shorter key may have zeros for what it lacks. */
+static int compare(const void *x, const void *y, void *arg)
+{
+	const struct batch_place *a = x, *b = y;
+	const struct batch *batch = arg;
+
+	if (a->ns != b->ns)
+		return a->ns < b->ns ? -1 : 1;
+	if (a->head != b->head)
+		return a->head < b->head ? -1 : 1;
+	int order = slice_cmp(key_of(batch, &batch->op[a->op]), key_of(batch, &batch->op[b->op]));
+	return order ? order : a->op < b->op ? -1 : 1;
+}
+
+static bool same_key(const struct batch *b, const struct batch_place *x, const struct batch_place *y)
+{
+	return x->ns == y->ns && x->head == y->head && slice_eq(key_of(b, &b->op[x->op]), key_of(b, &b->op[y->op]));
+}
+
+int batch_sort(struct batch *b)
+{
+	size_t n = 0;
+
+	if (b->in_order)
+		return 0;
+	if (b->place_cap < b->count) {
+		struct batch_place *place = realloc(b->place, b->count * sizeof(*place));
+		if (!place)
+			return -ENOMEM;
+		b->place = place;
+		b->place_cap = b->count;
+	}
+	for (size_t i = 0; i < b->count; i++)
+		b->place[i] = (struct batch_place){ head_of(slice_skip(key_of(b, &b->op[i]), b->common)), (uint32_t)i, b->op[i].ns };
+	if (b->count)
+		qsort_r(b->place, b->count, sizeof(*b->place), compare, b);
+	/* Of the writes of a key the last one counts. */
+	for (size_t i = 0; i < b->count; i++)
+		if (i + 1 == b->count || !same_key(b, &b->place[i], &b->place[i + 1]))
+			b->place[n++] = b->place[i];
+	b->places = n;
+	return 0;
+}
+
+/* ---- applying ---- */
+
+static struct keydir_entry entry_of(struct store *s, const struct batch_op *op)
+{
+	struct keydir_entry e = { op->where, STORE_NO_EXPIRY };
+
+	if (op->expire_wall_ms != RECORD_NEVER)
+		e.expire_ms = store_from_wall(s, op->expire_wall_ms);
+	return e;
+}
+
+static bool is_put(const struct batch_op *op)
+{
+	return op->type == RECORD_PUT || op->type == RECORD_LOST;
+}
+
+static int apply_key(struct store *s, struct slice key, const struct batch_op *op)
+{
+	struct keydir_entry old;
+
+	if (!is_put(op)) {
+		if (keydir_delete(s->keydir[op->ns], key, &old) == 0)
+			store_count_dead(s, old.where);
+		return 0;
+	}
+	int r = keydir_put(s->keydir[op->ns], key, entry_of(s, op), &old);
+	if (r < 0)
+		return r;
+	if (r == 0)
+		store_count_dead(s, old.where);
+	store_count_live(s, op->where);
+	return 0;
+}
+
+static int apply_flush(struct store *s, unsigned ns)
+{
+	struct keydir *fresh = keydir_new();
+
+	if (!fresh)
+		return -ENOMEM;
+	store_free_keydir(s, s->keydir[ns]); /* here and now: a replay may have to begin again */
+	s->keydir[ns] = fresh;
+	return 0;
+}
+
+static void apply_swap(struct store *s, unsigned db, struct slice key)
+{
+	unsigned other = key.len == 2 ? get_le16(key.ptr) : db;
+
+	if (other < STORE_MAX_DATABASES) {
+		uint8_t keep = s->ns_of[db];
+		s->ns_of[db] = s->ns_of[other];
+		s->ns_of[other] = keep;
+	}
+}
+
+static int open_namespace(struct store *s, unsigned ns)
+{
+	if (!s->keydir[ns])
+		s->keydir[ns] = keydir_new();
+	return s->keydir[ns] ? 0 : -ENOMEM;
+}
+
+static int apply_in_order(struct store *s, const struct batch *b)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < b->count && r == 0; i++) {
+		const struct batch_op *op = &b->op[i];
+		r = open_namespace(s, op->ns);
+		if (r == 0 && op->type == RECORD_FLUSH)
+			r = apply_flush(s, op->ns);
+		else if (r == 0 && op->type == RECORD_SWAP)
+			apply_swap(s, op->ns, key_of(b, op));
+		else if (r == 0)
+			r = apply_key(s, key_of(b, op), op);
+	}
+	return r;
+}
+
+/* In the order of the keys, ops and keys are all over memory: asks for those that come soon. Inlined always: a function that does
+ * nothing else is taken for one without effect, and left out. */
+static inline __attribute__((always_inline)) void prefetch(const struct batch *b, size_t i)
+{
+	if (i + 2 * AHEAD < b->places)
+		__builtin_prefetch(&b->op[b->place[i + 2 * AHEAD].op]);
+	if (i + AHEAD < b->places)
+		__builtin_prefetch(b->keys.ptr + b->op[b->place[i + AHEAD].op].key);
+}
+
+/* Sorted keys of one namespace into an empty directory; what is deleted was never there. */
+static int build(struct store *s, struct keydir *k, const struct batch *b, size_t from, size_t to)
+{
+	struct keydir_builder *builder = keydir_builder_new(k);
+	int r = builder ? 0 : -ENOMEM;
+
+	for (size_t i = from; i < to && r == 0; i++) {
+		const struct batch_op *op = &b->op[b->place[i].op];
+		prefetch(b, i);
+		if (!is_put(op))
+			continue;
+		r = keydir_builder_add(builder, key_of(b, op), entry_of(s, op));
+		store_count_live(s, op->where);
+	}
+	if (r == 0)
+		r = keydir_builder_end(builder);
+	if (r) /* and with it the opening, so that what was counted does not matter */
+		keydir_builder_free(builder);
+	return r;
+}
+
+int batch_apply(struct store *s, const struct batch *b)
+{
+	int r = 0;
+
+	if (b->in_order)
+		return apply_in_order(s, b);
+	for (size_t i = 0, end; i < b->places && r == 0; i = end) {
+		unsigned ns = b->place[i].ns;
+		for (end = i + 1; end < b->places && b->place[end].ns == ns; end++)
+			;
+		r = open_namespace(s, ns);
+		if (r == 0 && keydir_count(s->keydir[ns]) == 0) {
+			r = build(s, s->keydir[ns], b, i, end);
+			continue;
+		}
+		for (; i < end && r == 0; i++) {
+			prefetch(b, i);
+			r = apply_key(s, key_of(b, &b->op[b->place[i].op]), &b->op[b->place[i].op]);
+		}
+	}
+	return r;
+}
