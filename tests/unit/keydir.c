@@ -871,6 +871,8 @@ static void test_failing_builder(void)
 	ok(k && f.fail > 100 && model_agrees(k, c, false), "a builder without memory leaves nothing, whichever allocation fails");
 	keydir_cursor_free(c);
 	keydir_free(k);
+	while (model.count)
+		model_delete(model.count - 1);
 }
 
 int main(void)
