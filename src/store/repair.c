@@ -163,7 +163,7 @@ static int copy_rest(struct repair *p)
 	struct slice bytes = { 0 };
 	int r = 0;
 
-	for (uint64_t at = out_offset(p); g->fd >= 0 && g->active && at < g->file_size && r == 0; at += bytes.len) {
+	for (uint64_t at = out_offset(p); g->fd >= 0 && g->active && !g->undecided && at < g->file_size && r == 0; at += bytes.len) {
 		r = window_at(&w, at, COPY, &bytes);
 		if (r == 0 && bytes.len == 0)
 			break;
@@ -189,6 +189,11 @@ static int write_segment(struct repair *p)
 		r = copy_records(p);
 	if (r == 0 && out_offset(p) < g->must)
 		r = (g->must - out_offset(p)) % RECORD_ALIGN || g->must - out_offset(p) < RECORD_HEADER ? -EUCLEAN : put_gap(p, g->must - out_offset(p));
+	if (r == 0 && g->undecided) {
+		struct offline_item item = { .kind = OFFLINE_BYTES, .file = g->name, .text = "what looks like many records is cut off",
+			.offset = out_offset(p), .size = g->file_size - out_offset(p) };
+		r = list_place(p, &item, "bytes");
+	}
 	if (r == 0)
 		r = copy_rest(p);
 	return r ? r : flush_out(p);
@@ -263,10 +268,12 @@ static int needs_repair(struct survey *y, struct survey_segment *g, struct offli
 		struct offline_item item = offline_item_of(g->name, &in);
 		offline_count(&seen, &item, &in.record);
 	}
+	if (r == 0 && in.offset >= g->must)
+		g->undecided = verify_find_claim(&v, in.offset) == VERIFY_GIVEN_UP;
 	verify_done(&v);
 	if (r < 0)
 		return r;
-	if (r == 0 && in.offset < g->must)
+	if (r == 0 && (in.offset < g->must || g->undecided))
 		return 1; /* it is counted when it is written anew */
 	ret->records += seen.records;
 	ret->lost += seen.lost;

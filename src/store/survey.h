@@ -28,6 +28,7 @@ struct survey_segment {
 	const char *fault;    /* the header is not as it should be, or the file is missing; NULL: it is fine */
 	uint64_t file_size;
 	uint64_t must;        /* bytes that were on disk for certain: what lies before is damage when it does not read back */
+	bool undecided;       /* repair: whether what lies behind is damage takes too long to tell */
 	uint64_t limit;       /* bytes to look at: to the end of the file, or what the catalog says */
 };
 

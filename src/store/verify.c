@@ -27,11 +27,14 @@ static uint64_t next_sector(uint64_t offset)
 	return (offset / SECTOR + 1) * SECTOR;
 }
 
-/* Bytes of the record that a header speaks of, 0 when they cannot be there. */
+/* Bytes of the record that a header speaks of, 0 when it is none or they cannot be there. */
 static uint64_t claimed_size(const struct verify_walk *v, const char *head, uint64_t offset)
 {
-	uint64_t size = record_size(get_le32(head + 8), get_le32(head + 12), head[5] & RECORD_EXPIRES);
+	struct record r;
+	uint64_t size = RECORD_HEADER;
 
+	if (record_decode(head, RECORD_HEADER, record_bind(v->g->seed, offset), &r, &size) == RECORD_BAD)
+		return 0;
 	return size <= v->w.limit - offset ? size : 0;
 }
 

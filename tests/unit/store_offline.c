@@ -4,7 +4,9 @@
  * key has its value, or answers CORRUPT; only where the repair says that it left a gap may it have an older one.
  */
 #include "store_fixture.h"
+#include "base/bytes.h"
 #include "store/offline.h"
+#include "store/record.h"
 
 #define COMMITS 7
 
@@ -370,8 +372,50 @@ static void test_refused(void)
 	sample_free(&m);
 }
 
+/* A value made of headers, each at its own place and claiming all that is behind it: to believe each until it is summed up would take for ever. */
+static void test_hostile_value(void)
+{
+	struct offline_report report;
+	struct error e = { 0 };
+	struct seen seen = { 0 };
+	struct fx f;
+	size_t size, len = (size_t)2 << 20;
+	char *value = calloc(1, len);
+
+	fx_init(&f, simdisk_new(1));
+	f.options.segment_size = (uint64_t)8 << 20;
+	fx_must_open(&f);
+	fx_put(&f, "good", "one");
+	fx_wait(&f);
+	uint64_t begin = store_position(f.store) + RECORD_HEADER + 8; /* of the value, behind a key of eight bytes */
+	for (size_t at = 0; at + 32 <= len; at += 32) {
+		struct record r = { .type = RECORD_PUT, .position = begin + at, .expire_wall_ms = RECORD_NEVER };
+		char head[RECORD_HEADER];
+		record_encode(head, &r, 0);
+		memcpy(value + at, head, sizeof(head));
+		put_le32(value + at + 12, (uint32_t)(len - at) / 2);
+	}
+	if (fx_put_in(&f, 0, SLICE("hostile!"), slice(value, len), STORE_NO_EXPIRY))
+		bail("not taken");
+	fx_wait(&f);
+	fx_kill(&f);
+	unsigned char *p = simdisk_file(f.disk, SEG1, &size);
+	p[begin + len - 1] ^= 1;
+	is_int(fx_open(&f), -EUCLEAN, "a torn value full of headers is refused, soon");
+	ok(strstr(f.error.text, "looks like records") != NULL, "with the reason: %s", f.error.text);
+	is_int(offline_repair(simdisk_io(f.disk), "sim", see, &seen, &report, &e), 0, "a repair cuts it off");
+	ok(seen.n == 1 && seen.last.offset == begin - RECORD_HEADER - 8, "and says so");
+	simdisk_kill(f.disk);
+	fx_must_open(&f);
+	is_str(fx_get(&f, "good"), "one", "what was before it is there");
+	is_str(fx_get(&f, "hostile!"), "(absent)", "and it is not");
+	free(value);
+	fx_done(&f);
+}
+
 int main(void)
 {
+	test_hostile_value();
 	test_whole();
 	test_lost_value();
 	test_deleted_lost();
