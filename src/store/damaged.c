@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/buf.h"
+#include "store/window.h"
 
 #define INDEX_MAX ((size_t)4 << 20) /* bytes; a list longer than this grows no further */
 
@@ -101,4 +102,22 @@ int damaged_list(struct io *io, int folder, int64_t wall_ms, const struct damage
 	int r = add_line(io, fd, wall_ms, p);
 	io->close(io, fd);
 	return r < 0 || r == 1 ? r : io->fsync(io, folder);
+}
+
+void damaged_keep(struct io *io, int folder, const char *name, struct window *w, uint64_t from, uint64_t to)
+{
+	int fd = io->open(io, folder, name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	struct slice bytes;
+
+	for (uint64_t at = from; fd >= 0 && at < to; at += bytes.len) {
+		if (window_at(w, at, WINDOW, &bytes) || bytes.len == 0)
+			break;
+		if (at + bytes.len > to)
+			bytes.len = (size_t)(to - at);
+		struct iovec v = { (void *)(uintptr_t)bytes.ptr, bytes.len };
+		if (io->pwritev(io, fd, &v, 1, at - from) < 0)
+			break;
+	}
+	if (fd >= 0)
+		io->close(io, fd);
 }

@@ -11,6 +11,7 @@
 #define STORE_DAMAGED_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include "base/io.h"
 #include "base/slice.h"
 
@@ -31,5 +32,9 @@ struct damaged_place {
 int damaged_open(struct io *io, int dir);
 /* Adds a place to the list unless it is on it, and syncs: 0, 1 (it was there) or an error. */
 int damaged_list(struct io *io, int folder, int64_t wall_ms, const struct damaged_place *p);
+
+struct window;
+/* Copies bytes [from, to) of a file into a file of the folder, as far as they can be read. Best effort: nothing depends on it. */
+void damaged_keep(struct io *io, int folder, const char *name, struct window *w, uint64_t from, uint64_t to);
 
 #endif

@@ -68,6 +68,21 @@ static void lower_priority(void)
 	(void)syscall(SYS_ioprio_set, 1, self, IOPRIO_IDLE);
 }
 
+/* The damaged bytes as they are now: the segment may be merged away. */
+static void keep_bytes(struct store *s, int folder, const char *segment, const struct scrub_note *n)
+{
+	char name[64];
+	int fd = s->io->open(s->io, s->dir, segment, O_RDONLY, 0);
+	struct window w = { .io = s->io, .fd = fd, .limit = n->offset + n->size };
+
+	if (fd < 0)
+		return;
+	snprintf(name, sizeof(name), "%010" PRIu64 "-%" PRIu64 ".bytes", n->segment, n->offset);
+	damaged_keep(s->io, folder, name, &w, n->offset, n->offset + n->size);
+	buf_free(&w.data);
+	s->io->close(s->io, fd);
+}
+
 static void list_note(struct store *s, const struct scrub_note *n)
 {
 	char name[SEGMENT_NAME_SIZE];
@@ -80,7 +95,8 @@ static void list_note(struct store *s, const struct scrub_note *n)
 		return;
 	struct damaged_place place = { .file = name, .offset = n->offset, .size = n->size, .kind = n->kind, .has_key = n->has_key, .ns = n->ns,
 		.key = slice(n->key, n->key_len), .note = "found while running" };
-	damaged_list(s->io, folder, clock_wall_ms(s->clock), &place);
+	if (damaged_list(s->io, folder, clock_wall_ms(s->clock), &place) == 0)
+		keep_bytes(s, folder, name, n);
 	s->io->close(s->io, folder);
 }
 

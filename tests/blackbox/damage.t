@@ -131,6 +131,8 @@ def test_verify():
     with open(os.path.join(kvd.data, "damaged", "INDEX"), encoding="ascii") as f:
         lines = [line.split("\t") for line in f]
     ok(len(lines) == 1 and lines[0][1] == os.path.basename(path) and lines[0][6] == "big-005", "the place is listed once", str(lines))
+    with open(os.path.join(kvd.data, "damaged", f"{lines[0][1][:10]}-{lines[0][2]}.bytes"), "rb") as f:
+        ok(b"big-005" in f.read(), "its bytes are set aside")
     with open(kvd.log_path, encoding="utf-8") as f:
         ok('the current value of key "big-005"' in f.read(), "the log names the key")
     c.must("SET", "big-005", "anew")
