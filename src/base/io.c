@@ -184,6 +184,18 @@ static int sys_free_space(struct io *io, int dir, uint64_t *ret)
 	return 0;
 }
 
+static int sys_move(struct io *io, int from_dir, const char *from, int to_dir, const char *to)
+{
+	(void)io;
+	return renameat(from_dir, from, to_dir, to) < 0 ? -errno : 0;
+}
+
+static int sys_rmdir(struct io *io, int dir, const char *name)
+{
+	(void)io;
+	return unlinkat(dir, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
 struct io io_system = {
 	.open_dir = sys_open_dir,
 	.open = sys_open,
@@ -201,4 +213,6 @@ struct io io_system = {
 	.list = sys_list,
 	.lock = sys_lock,
 	.free_space = sys_free_space,
+	.move = sys_move,
+	.rmdir = sys_rmdir,
 };

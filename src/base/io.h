@@ -42,6 +42,9 @@ struct io {
 	int (*lock)(struct io *io, int fd);
 	/* Bytes a user without privileges can still write on the file system of this directory. */
 	int (*free_space)(struct io *io, int dir, uint64_t *ret);
+	/* rename between two directories of one file system. */
+	int (*move)(struct io *io, int from_dir, const char *from, int to_dir, const char *to);
+	int (*rmdir)(struct io *io, int dir, const char *name);
 };
 
 /* The operating system's own files. Stateless: the one instance serves every store of a process. */

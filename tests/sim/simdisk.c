@@ -12,16 +12,7 @@
 #define BLOCK 4096
 #define MAX_HANDLES 512
 
-struct inode {
-	struct inode *all_next;
-	unsigned char *now, *disk; /* as processes see it; as it is on the medium */
-	size_t now_size, disk_size;
-	unsigned char *dirty;      /* one flag per block of now */
-	size_t dirty_blocks;
-	bool is_dir;
-	bool size_dirty;
-	int locked_by; /* handle + 1 */
-};
+struct inode;
 
 struct name {
 	char *text;
@@ -33,8 +24,23 @@ struct names {
 	size_t count;
 };
 
+struct inode {
+	struct inode *all_next;
+	unsigned char *now, *disk; /* as processes see it; as it is on the medium */
+	size_t now_size, disk_size;
+	unsigned char *dirty;      /* one flag per block of now */
+	size_t dirty_blocks;
+	bool size_dirty;
+	bool is_dir;
+	struct names names, disk_names; /* of a directory */
+	bool reached;
+	int locked_by; /* handle + 1 */
+};
+
+/* A change of names that its directory's sync has not carried yet. */
 struct op {
 	enum { OP_LINK, OP_UNLINK, OP_RENAME } kind;
+	struct inode *from_dir, *to_dir; /* the same one but for a move */
 	char *from, *to;
 	struct inode *inode;
 };
@@ -44,12 +50,12 @@ struct simdisk {
 	pthread_mutex_t lock;
 	uint64_t random;
 	struct inode *all;
-	struct names now, disk; /* one flat directory; sub-directories are accepted and their files dropped */
+	struct inode *root;
 	struct op *ops;
 	size_t op_count;
 	struct {
 		struct inode *inode;
-		bool used, is_root;
+		bool used;
 	} handle[MAX_HANDLES];
 	pthread_cond_t let_go;
 	bool held[5];
@@ -60,6 +66,7 @@ struct simdisk {
 	int fail_error;
 	bool dead;
 	unsigned cold;
+	uint64_t free_space;
 };
 
 _Thread_local volatile bool simdisk_allocates;
@@ -154,23 +161,24 @@ static void set_name(struct names *n, const char *text, struct inode *inode)
 	at->inode = inode;
 }
 
-static void apply_name_op(struct names *n, const struct op *o)
+static struct names *side(struct inode *dir, bool on_disk)
 {
-	if (o->kind == OP_LINK)
-		set_name(n, o->to, o->inode);
-	if (o->kind == OP_UNLINK)
-		remove_name(n, o->from);
-	if (o->kind == OP_RENAME) {
-		remove_name(n, o->from);
-		set_name(n, o->to, o->inode);
-	}
+	return on_disk ? &dir->disk_names : &dir->names;
+}
+
+static void apply_name_op(const struct op *o, bool on_disk)
+{
+	if (o->kind != OP_LINK)
+		remove_name(side(o->from_dir, on_disk), o->from);
+	if (o->kind != OP_UNLINK)
+		set_name(side(o->to_dir, on_disk), o->to, o->inode);
 }
 
 static void do_name_op(struct simdisk *d, struct op o)
 {
 	o.from = o.from ? copy_text(o.from) : NULL;
 	o.to = o.to ? copy_text(o.to) : NULL;
-	apply_name_op(&d->now, &o);
+	apply_name_op(&o, false);
 	d->ops = get_memory(d->ops, (d->op_count + 1) * sizeof(*d->ops));
 	d->ops[d->op_count++] = o;
 }
@@ -184,6 +192,24 @@ static void drop_ops(struct simdisk *d)
 	d->op_count = 0;
 }
 
+/* A directory's sync carries what concerns it; a move between two goes with either, as a whole. */
+static void sync_names(struct simdisk *d, const struct inode *dir)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < d->op_count; i++) {
+		struct op *o = &d->ops[i];
+		if (o->from_dir != dir && o->to_dir != dir) {
+			d->ops[kept++] = *o;
+			continue;
+		}
+		apply_name_op(o, true);
+		free(o->from);
+		free(o->to);
+	}
+	d->op_count = kept;
+}
+
 static struct inode *new_inode(struct simdisk *d, bool is_dir)
 {
 	struct inode *n = get_zeroed(1, sizeof(*n));
@@ -194,13 +220,12 @@ static struct inode *new_inode(struct simdisk *d, bool is_dir)
 	return n;
 }
 
-static int new_handle(struct simdisk *d, struct inode *inode, bool is_root)
+static int new_handle(struct simdisk *d, struct inode *inode)
 {
 	for (int i = 0; i < MAX_HANDLES; i++)
 		if (!d->handle[i].used) {
 			d->handle[i].inode = inode;
 			d->handle[i].used = true;
-			d->handle[i].is_root = is_root;
 			return i;
 		}
 	return -EMFILE;
@@ -284,11 +309,32 @@ static void sync_blocks(struct inode *n)
 		return (int)leave_;                                                                          \
 	} while (0)
 
+/* What a path names, seen from the root. */
+static struct inode *walk(struct simdisk *d, const char *path)
+{
+	struct inode *at = d->root;
+	char part[256];
+
+	while (at && *path) {
+		size_t len = strcspn(path, "/");
+		snprintf(part, sizeof(part), "%.*s", (int)len, path);
+		struct name *n = at->is_dir && len ? find_name(&at->names, part) : NULL;
+		if (len)
+			at = n ? n->inode : NULL;
+		path += len + (path[len] == '/');
+	}
+	return at;
+}
+
+/* Paths begin with the name of the machine's one store, "sim"; more below it is a directory of that store. */
 static int sim_open_dir(struct io *io, const char *path)
 {
 	ENTER(io, SIM_READ);
-	(void)path;
-	LEAVE(error_ ? error_ : new_handle(d, NULL, true));
+	const char *below = strchr(path, '/');
+	struct inode *n = below ? walk(d, below + 1) : d->root;
+	if (!error_ && (!n || !n->is_dir))
+		error_ = n ? -ENOTDIR : -ENOENT;
+	LEAVE(error_ ? error_ : new_handle(d, n));
 }
 
 static int sim_open(struct io *io, int dir, const char *name, int flags, mode_t mode)
@@ -297,22 +343,23 @@ static int sim_open(struct io *io, int dir, const char *name, int flags, mode_t 
 	(void)mode;
 	if (error_)
 		LEAVE(error_);
-	/* Files of sub-directories live outside the model: they can be written and are forgotten. */
-	struct name *n = d->handle[dir].is_root ? find_name(&d->now, name) : NULL;
+	struct inode *in = d->handle[dir].inode;
+	struct name *n = find_name(&in->names, name);
 	struct inode *inode = n ? n->inode : NULL;
 	if (inode && flags & O_CREAT && flags & O_EXCL)
 		LEAVE(-EEXIST);
 	if (!inode && !(flags & O_CREAT))
 		LEAVE(-ENOENT);
+	if (inode && inode->is_dir ? (flags & O_ACCMODE) != O_RDONLY : flags & O_DIRECTORY)
+		LEAVE(inode && inode->is_dir ? -EISDIR : -ENOTDIR);
 	if (!inode) {
 		inode = new_inode(d, false);
-		if (d->handle[dir].is_root)
-			do_name_op(d, (struct op){ .kind = OP_LINK, .to = (char *)(uintptr_t)name, .inode = inode });
+		do_name_op(d, (struct op){ OP_LINK, in, in, NULL, (char *)(uintptr_t)name, inode });
 	} else if (flags & O_TRUNC) {
 		resize_now(inode, 0);
 		inode->size_dirty = true;
 	}
-	LEAVE(new_handle(d, inode, false));
+	LEAVE(new_handle(d, inode));
 }
 
 static int sim_close(struct io *io, int fd)
@@ -374,17 +421,14 @@ static int sim_sync(struct io *io, int fd)
 	struct inode *n = d->handle[fd].inode;
 	if (error_) {
 		/* The kernel marks the pages clean: readable until the power goes, then gone, and no later sync brings them back. */
-		if (n && n->dirty_blocks)
+		if (n->dirty_blocks)
 			memset(n->dirty, 0, n->dirty_blocks);
 		LEAVE(error_);
 	}
-	if (n) {
+	if (n->is_dir)
+		sync_names(d, n);
+	else
 		sync_blocks(n);
-	} else {
-		for (size_t i = 0; i < d->op_count; i++)
-			apply_name_op(&d->disk, &d->ops[i]);
-		drop_ops(d);
-	}
 	LEAVE(0);
 }
 
@@ -405,20 +449,50 @@ static int sim_fstat(struct io *io, int fd, struct stat *ret)
 
 	pthread_mutex_lock(&d->lock);
 	const struct inode *n = d->handle[fd].inode;
-	*ret = (struct stat){ .st_mode = n && !n->is_dir ? S_IFREG | 0600 : S_IFDIR | 0700, .st_size = n ? (off_t)n->now_size : 0 };
+	*ret = (struct stat){ .st_mode = n->is_dir ? S_IFDIR | 0700 : S_IFREG | 0600, .st_size = (off_t)n->now_size };
 	LEAVE(0);
+}
+
+static int move_name(struct simdisk *d, int from_dir, const char *from, int to_dir, const char *to)
+{
+	struct inode *source = d->handle[from_dir].inode, *target = d->handle[to_dir].inode;
+	struct name *n = find_name(&source->names, from), *old = find_name(&target->names, to);
+
+	if (!n)
+		return -ENOENT;
+	if (old && old->inode->is_dir && old->inode->names.count)
+		return -ENOTEMPTY;
+	do_name_op(d, (struct op){ OP_RENAME, source, target, (char *)(uintptr_t)from, (char *)(uintptr_t)to, n->inode });
+	return 0;
 }
 
 static int sim_rename(struct io *io, int dir, const char *from, const char *to)
 {
 	ENTER(io, SIM_META);
-	struct name *n = find_name(&d->now, from);
-	(void)dir;
-	if (error_ || !n)
-		LEAVE(error_ ? error_ : -ENOENT);
-	struct op o = { OP_RENAME, (char *)(uintptr_t)from, (char *)(uintptr_t)to, n->inode };
-	do_name_op(d, o);
-	LEAVE(0);
+	LEAVE(error_ ? error_ : move_name(d, dir, from, dir, to));
+}
+
+static int sim_move(struct io *io, int from_dir, const char *from, int to_dir, const char *to)
+{
+	ENTER(io, SIM_META);
+	LEAVE(error_ ? error_ : move_name(d, from_dir, from, to_dir, to));
+}
+
+static int remove_entry(struct simdisk *d, int dir, const char *name, bool is_dir)
+{
+	struct inode *in = d->handle[dir].inode;
+	struct name *n = find_name(&in->names, name);
+
+	if (!n)
+		return d->dead ? -EIO : -ENOENT; /* looking for leftovers changes nothing: not a call that can matter */
+	if (n->inode->is_dir != is_dir)
+		return is_dir ? -ENOTDIR : -EISDIR;
+	if (is_dir && n->inode->names.count)
+		return -ENOTEMPTY;
+	int error = admit(d, SIM_META);
+	if (!error)
+		do_name_op(d, (struct op){ OP_UNLINK, in, in, (char *)(uintptr_t)name, NULL, NULL });
+	return error;
 }
 
 static int sim_unlink(struct io *io, int dir, const char *name)
@@ -426,35 +500,40 @@ static int sim_unlink(struct io *io, int dir, const char *name)
 	struct simdisk *d = disk_of(io);
 
 	pthread_mutex_lock(&d->lock);
-	(void)dir;
-	if (!find_name(&d->now, name))
-		LEAVE(d->dead ? -EIO : -ENOENT); /* looking for leftovers changes nothing: not a call that can matter */
-	int error = admit(d, SIM_META);
-	if (!error)
-		do_name_op(d, (struct op){ .kind = OP_UNLINK, .from = (char *)(uintptr_t)name });
-	LEAVE(error);
+	LEAVE(remove_entry(d, dir, name, false));
+}
+
+static int sim_rmdir(struct io *io, int dir, const char *name)
+{
+	struct simdisk *d = disk_of(io);
+
+	pthread_mutex_lock(&d->lock);
+	LEAVE(remove_entry(d, dir, name, true));
 }
 
 static int sim_link(struct io *io, int from_dir, const char *from, int to_dir, const char *to)
 {
 	ENTER(io, SIM_META);
-	struct name *n = find_name(&d->now, from);
-	(void)from_dir;
-	(void)to_dir;
-	if (!error_ && n)
-		do_name_op(d, (struct op){ .kind = OP_LINK, .to = (char *)(uintptr_t)to, .inode = n->inode });
-	LEAVE(error_ ? error_ : n ? 0 : -ENOENT);
+	struct name *n = find_name(&d->handle[from_dir].inode->names, from);
+	struct inode *target = d->handle[to_dir].inode;
+	if (!error_ && !n)
+		error_ = -ENOENT;
+	if (!error_ && find_name(&target->names, to))
+		error_ = -EEXIST;
+	if (!error_)
+		do_name_op(d, (struct op){ OP_LINK, target, target, NULL, (char *)(uintptr_t)to, n->inode });
+	LEAVE(error_);
 }
 
 static int sim_mkdir(struct io *io, int dir, const char *name, mode_t mode)
 {
 	ENTER(io, SIM_META);
-	(void)dir;
+	struct inode *in = d->handle[dir].inode;
 	(void)mode;
-	if (!error_ && find_name(&d->now, name))
+	if (!error_ && find_name(&in->names, name))
 		LEAVE(-EEXIST);
 	if (!error_)
-		do_name_op(d, (struct op){ .kind = OP_LINK, .to = (char *)(uintptr_t)name, .inode = new_inode(d, true) });
+		do_name_op(d, (struct op){ OP_LINK, in, in, NULL, (char *)(uintptr_t)name, new_inode(d, true) });
 	LEAVE(error_);
 }
 
@@ -463,13 +542,13 @@ static int sim_list(struct io *io, int dir, int (*each)(void *arg, const char *n
 	struct simdisk *d = disk_of(io);
 	int r = 0;
 
-	(void)dir;
 	/* Copies first: each() calls back into the table. */
 	pthread_mutex_lock(&d->lock);
-	size_t count = d->now.count;
+	const struct names *names = &d->handle[dir].inode->names;
+	size_t count = names->count;
 	char **copy = get_zeroed(count + 1, sizeof(*copy));
 	for (size_t i = 0; i < count; i++)
-		copy[i] = copy_text(d->now.list[i].text);
+		copy[i] = copy_text(names->list[i].text);
 	pthread_mutex_unlock(&d->lock);
 	for (size_t i = 0; i < count; i++) {
 		if (r == 0)
@@ -494,9 +573,8 @@ static int sim_lock(struct io *io, int fd)
 
 static int sim_free_space(struct io *io, int dir, uint64_t *ret)
 {
-	(void)io;
 	(void)dir;
-	*ret = UINT64_C(1) << 40;
+	*ret = disk_of(io)->free_space;
 	return 0;
 }
 
@@ -507,8 +585,10 @@ struct simdisk *simdisk_new(uint64_t seed)
 	struct simdisk *d = get_zeroed(1, sizeof(*d));
 
 	d->io = (struct io){ sim_open_dir, sim_open, sim_close, sim_pread, sim_pwritev, sim_sync, sim_sync, sim_ftruncate, sim_fstat,
-		sim_rename, sim_unlink, sim_link, sim_mkdir, sim_list, sim_lock, sim_free_space };
+		sim_rename, sim_unlink, sim_link, sim_mkdir, sim_list, sim_lock, sim_free_space, sim_move, sim_rmdir };
 	d->random = seed;
+	d->free_space = UINT64_C(1) << 40;
+	d->root = new_inode(d, true);
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_cond_init(&d->let_go, NULL);
 	return d;
@@ -527,6 +607,8 @@ static void free_inode(struct inode *n)
 	free(n->now);
 	free(n->disk);
 	free(n->dirty);
+	free_names(&n->names);
+	free_names(&n->disk_names);
 	free(n);
 }
 
@@ -539,8 +621,6 @@ void simdisk_free(struct simdisk *d)
 	}
 	drop_ops(d);
 	free(d->ops);
-	free_names(&d->now);
-	free_names(&d->disk);
 	pthread_cond_destroy(&d->let_go);
 	pthread_mutex_destroy(&d->lock);
 	free(d);
@@ -673,6 +753,15 @@ static void settle_inode(struct simdisk *d, struct inode *n)
 	make_durable(n);
 }
 
+static void mark_reached(struct inode *n)
+{
+	if (n->reached)
+		return;
+	n->reached = true;
+	for (size_t i = 0; i < n->names.count; i++)
+		mark_reached(n->names.list[i].inode);
+}
+
 void simdisk_power_cycle(struct simdisk *d)
 {
 	/* Journals keep the order of names; nothing promises that they do. */
@@ -680,22 +769,24 @@ void simdisk_power_cycle(struct simdisk *d)
 	size_t survive = pick(d, d->op_count + 1);
 
 	for (struct inode *n = d->all; n; n = n->all_next)
-		settle_inode(d, n);
+		if (!n->is_dir)
+			settle_inode(d, n);
 	for (size_t i = 0; i < d->op_count; i++)
 		if (ordered ? i < survive : pick(d, 2))
-			apply_name_op(&d->disk, &d->ops[i]);
+			apply_name_op(&d->ops[i], true);
 	drop_ops(d);
-	free_names(&d->now);
-	for (size_t i = 0; i < d->disk.count; i++)
-		set_name(&d->now, d->disk.list[i].text, d->disk.list[i].inode);
+	for (struct inode *n = d->all; n; n = n->all_next) {
+		n->reached = false;
+		free_names(&n->names);
+		for (size_t i = 0; i < n->disk_names.count; i++)
+			set_name(&n->names, n->disk_names.list[i].text, n->disk_names.list[i].inode);
+	}
 	simdisk_kill(d);
+	mark_reached(d->root);
 	/* Files without a name are gone. */
 	for (struct inode **at = &d->all; *at;) {
-		bool named = false;
-		for (size_t i = 0; i < d->now.count; i++)
-			named |= d->now.list[i].inode == *at;
 		struct inode *n = *at;
-		if (named) {
+		if (n->reached) {
 			at = &n->all_next;
 			continue;
 		}
@@ -704,58 +795,106 @@ void simdisk_power_cycle(struct simdisk *d)
 	}
 }
 
+/* Names and content at once durable, as tests set them. */
+static void name_durably(struct inode *dir, const char *name, struct inode *inode)
+{
+	set_name(&dir->names, name, inode);
+	set_name(&dir->disk_names, name, inode);
+}
+
+static struct inode *find_dir(struct simdisk *d, const char *path, const char **ret_base)
+{
+	char up[512];
+	const char *slash = strrchr(path, '/');
+
+	*ret_base = slash ? slash + 1 : path;
+	snprintf(up, sizeof(up), "%.*s", slash ? (int)(slash - path) : 0, path);
+	return walk(d, up);
+}
+
+void simdisk_mkdir(struct simdisk *d, const char *name)
+{
+	const char *base;
+	struct inode *dir = find_dir(d, name, &base);
+
+	if (!find_name(&dir->names, base))
+		name_durably(dir, base, new_inode(d, true));
+}
+
+void simdisk_set_free(struct simdisk *d, uint64_t bytes)
+{
+	d->free_space = bytes;
+}
+
 unsigned char *simdisk_file(struct simdisk *d, const char *name, size_t *ret_size)
 {
-	struct name *n = find_name(&d->now, name);
+	struct inode *n = walk(d, name);
 
-	if (!n)
+	if (!n || n->is_dir)
 		return NULL;
-	*ret_size = n->inode->now_size;
-	return n->inode->now;
+	*ret_size = n->now_size;
+	return n->now;
 }
 
 void simdisk_resize(struct simdisk *d, const char *name, size_t size)
 {
-	struct name *n = find_name(&d->now, name);
+	struct inode *n = walk(d, name);
 
 	if (n) {
-		resize_now(n->inode, size);
-		make_durable(n->inode);
+		resize_now(n, size);
+		make_durable(n);
 	}
 }
 
 void simdisk_write(struct simdisk *d, const char *name, const void *data, size_t len)
 {
-	struct name *n = find_name(&d->now, name);
+	const char *base;
+	struct inode *dir = find_dir(d, name, &base);
+	struct name *n = find_name(&dir->names, base);
 	struct inode *inode = n ? n->inode : new_inode(d, false);
 
-	set_name(&d->now, name, inode);
-	set_name(&d->disk, name, inode);
+	name_durably(dir, base, inode);
 	resize_now(inode, len);
 	if (len)
 		memcpy(inode->now, data, len);
 	make_durable(inode);
 }
 
+static void copy_dir(struct simdisk *copy, const struct inode *dir, const char *prefix)
+{
+	char path[512];
+
+	for (size_t i = 0; i < dir->names.count; i++) {
+		const struct inode *n = dir->names.list[i].inode;
+		snprintf(path, sizeof(path), "%s%s", prefix, dir->names.list[i].text);
+		if (!n->is_dir) {
+			simdisk_write(copy, path, n->now, n->now_size);
+			continue;
+		}
+		simdisk_mkdir(copy, path);
+		strcat(path, "/");
+		copy_dir(copy, n, path);
+	}
+}
+
 struct simdisk *simdisk_copy(struct simdisk *d, uint64_t seed)
 {
 	struct simdisk *copy = simdisk_new(seed);
 
-	for (size_t i = 0; i < d->now.count; i++) {
-		const struct inode *n = d->now.list[i].inode;
-		simdisk_write(copy, d->now.list[i].text, n->now, n->now_size);
-		find_name(&copy->now, d->now.list[i].text)->inode->is_dir = n->is_dir;
-	}
+	copy_dir(copy, d->root, "");
 	return copy;
 }
 
 void simdisk_remove(struct simdisk *d, const char *name)
 {
-	remove_name(&d->now, name);
-	remove_name(&d->disk, name);
+	const char *base;
+	struct inode *dir = find_dir(d, name, &base);
+
+	remove_name(&dir->names, base);
+	remove_name(&dir->disk_names, base);
 }
 
 const char *simdisk_name(struct simdisk *d, size_t n)
 {
-	return n < d->now.count ? d->now.list[n].text : NULL;
+	return n < d->root->names.count ? d->root->names.list[n].text : NULL;
 }

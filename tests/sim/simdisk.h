@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A disk in memory behind the io table, with the freedoms a real one takes: what was not synced may be lost, torn, reordered or left as zeros or
- * garbage when the power goes; names are durable only once their directory is synced; any call may be made to fail.
+ * garbage when the power goes; names are durable only once their own directory is synced; any call may be made to fail.
  * One instance is one machine; it outlives the stores opened on it. Calls may come from several threads.
  */
 #ifndef TESTS_SIM_SIMDISK_H
@@ -48,7 +48,13 @@ unsigned simdisk_open_handles(struct simdisk *d);
 /* One in `n` reads with IO_NOWAIT answers -EAGAIN; 0: none. */
 void simdisk_cold(struct simdisk *d, unsigned n);
 
-/* Direct access for tests that write damage by hand: NULL when there is no such file. Truncation and growth by simdisk_resize. */
+/* Bytes that free_space() answers from now on; nothing is counted. */
+void simdisk_set_free(struct simdisk *d, uint64_t bytes);
+
+/*
+ * Direct access for tests that write damage by hand: NULL when there is no such file. Truncation and growth by simdisk_resize. A name may be
+ * a path below the root: "snapshots/one/CATALOG". Files that have several links are one file, but in a copy.
+ */
 unsigned char *simdisk_file(struct simdisk *d, const char *name, size_t *ret_size);
 void simdisk_resize(struct simdisk *d, const char *name, size_t size);
 void simdisk_remove(struct simdisk *d, const char *name);
@@ -56,7 +62,9 @@ void simdisk_remove(struct simdisk *d, const char *name);
 void simdisk_write(struct simdisk *d, const char *name, const void *data, size_t len);
 /* Another machine with the same files, all of them durable. */
 struct simdisk *simdisk_copy(struct simdisk *d, uint64_t seed);
-/* The n-th file name of the directory, NULL past the last. */
+/* A directory, durable at once, unless it is there. */
+void simdisk_mkdir(struct simdisk *d, const char *name);
+/* The n-th name in the root, NULL past the last. */
 const char *simdisk_name(struct simdisk *d, size_t n);
 
 /* True while the disk asks for memory of its own: tests that let allocations fail must spare it. */
