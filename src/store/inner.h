@@ -22,6 +22,7 @@
 #include "store/record.h"
 #include "store/scrub.h"
 #include "store/segment.h"
+#include "store/snapshot.h"
 #include "store/store.h"
 #include "store/tail.h"
 
@@ -125,6 +126,29 @@ void fetch_release(struct store *s);
 /* 0: it waited, and that is over; STORE_PENDING: it waits; STORE_ABSENT: it never did. */
 int fetch_joined(const struct store_fetch *f);
 
+/* ---- snapshot_job.c: snapshots seen by the owner; snapshot.h has what the thread does ---- */
+
+struct snapshot_job {
+	enum { SNAPSHOT_IDLE, SNAPSHOT_ROTATING, SNAPSHOT_WORKING } step;
+	bool deleting;
+	unsigned keep;
+	uint64_t segment, rollbacks; /* while rotating: what is waited for, and whether it was taken back */
+	uint64_t begun_ns, begun_records;
+	pthread_t thread;
+	_Atomic bool cancel, finished;
+	struct snapshot_order order;
+	/* The thread's until it has finished. */
+	int result;
+	struct error error;
+	struct store_snapshot made;
+	struct snapshot_list fresh; /* as read afterwards */
+	/* The owner's. */
+	struct snapshot_list list;
+	uint64_t ended, last_us, records;
+	int last_result;
+	char problem[480];
+};
+
 /* ---- the store ---- */
 
 struct store {
@@ -164,6 +188,7 @@ struct store {
 	struct checkpoint checkpoint;
 	bool closing;
 	struct scrub scrub;
+	struct snapshot_job snapshot;
 	int told_state;      /* the sync state last told through options.event */
 	uint64_t rolled_back, told_rolled_back;
 

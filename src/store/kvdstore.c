@@ -358,6 +358,21 @@ int kvdstore_checkpoint(struct kvdstore *s)
 	return st.checkpoints > made ? 0 : refuse(s, -EIO, "the checkpoint was not written");
 }
 
+int kvdstore_snapshot(struct kvdstore *s, const char *name)
+{
+	struct pollfd ready = { .fd = store_notify_fd(s->store), .events = POLLIN };
+	struct store_snapshot_state st;
+	int r = store_snapshot_begin(s->store, name, 0, NULL);
+
+	if (r)
+		return refuse(s, r, store_problem(s->store));
+	for (store_snapshot_state(s->store, &st); st.running; store_snapshot_state(s->store, &st)) {
+		poll(&ready, 1, -1);
+		store_poll(s->store);
+	}
+	return st.last_result ? refuse(s, st.last_result, st.problem) : 0;
+}
+
 int kvdstore_stats(struct kvdstore *s, struct kvdstore_stats *ret)
 {
 	struct store_stats st;

@@ -89,6 +89,12 @@ int kvdstore_sync(struct kvdstore *s);
  */
 int kvdstore_checkpoint(struct kvdstore *s);
 
+/*
+ * Makes a snapshot of everything written so far: a directory snapshots/name in the store's, of links to its files, that can be opened as a store
+ * and copied while this one goes on. name NULL: the time. -EEXIST, -EINVAL: no such name may be given, -ENOSPC, KVDSTORE_REFUSED.
+ */
+int kvdstore_snapshot(struct kvdstore *s, const char *name);
+
 struct kvdstore_stats {
 	size_t size; /* set by the caller to sizeof(struct kvdstore_stats) */
 	uint64_t keys, segments, log_bytes, live_bytes, index_bytes;

@@ -22,6 +22,7 @@ libstore_la_SOURCES = \
 	src/store/keydir_shape.c \
 	src/store/keydir_tree.h \
 	src/store/locator.h \
+	src/store/manifest.c src/store/manifest.h \
 	src/store/offline.c src/store/offline.h \
 	src/store/pack.c src/store/pack.h \
 	src/store/read.c \
@@ -37,6 +38,10 @@ libstore_la_SOURCES = \
 	src/store/scrub.c src/store/scrub.h \
 	src/store/segment.c src/store/segment.h \
 	src/store/sorted.c \
+	src/store/snapshot.c src/store/snapshot.h \
+	src/store/snapshot_check.c \
+	src/store/snapshot_job.c \
+	src/store/snapshot_tool.c \
 	src/store/status.c \
 	src/store/store.c src/store/store.h \
 	src/store/survey.c src/store/survey.h \
@@ -44,6 +49,7 @@ libstore_la_SOURCES = \
 	src/store/tail.c src/store/tail.h \
 	src/store/txn.c src/store/txn.h \
 	src/store/verify.c src/store/verify.h \
+	src/store/whole.c src/store/whole.h \
 	src/store/window.c src/store/window.h
 libstore_la_LIBADD = -lpthread
 

@@ -71,6 +71,17 @@ int segment_create(struct io *io, int dir, const struct segment *g, uint64_t sto
 	return 0;
 }
 
+int segment_header_sum(struct io *io, int fd, uint32_t *ret)
+{
+	char sum[4];
+	ssize_t n = io->pread(io, fd, sum, sizeof(sum), 60, 0);
+
+	if (n < (ssize_t)sizeof(sum))
+		return n < 0 ? (int)n : -EUCLEAN;
+	*ret = get_le32(sum);
+	return 0;
+}
+
 int segment_check_header(struct io *io, int fd, uint64_t store_id, uint64_t number, uint64_t *ret_first, struct error *e)
 {
 	char head[SEGMENT_HEADER], name[SEGMENT_NAME_SIZE];

@@ -60,6 +60,9 @@ void segment_encode_header(char *out, const struct segment *g, uint64_t store_id
  */
 int segment_create(struct io *io, int dir, const struct segment *g, uint64_t store_id, int64_t now_wall_ms, int *ret_fd);
 
+/* The checksum that stands in the header of an open segment: it differs from that of any other one, even of the same number. */
+int segment_header_sum(struct io *io, int fd, uint32_t *ret);
+
 /* Reads and checks the header against number and store id. -EUCLEAN: not that segment; -EPROTONOSUPPORT: a newer format. */
 int segment_check_header(struct io *io, int fd, uint64_t store_id, uint64_t number, uint64_t *ret_first, struct error *e);
 

@@ -70,6 +70,7 @@ void store_poll(struct store *s)
 	}
 	tell_state(s);
 	checkpoint_turn(s);
+	snapshot_poll(s);
 	tail_trim(&s->tail, store_durable(s));
 }
 

@@ -188,6 +188,7 @@ static void release(struct store *s)
 		keydir_free(s->keydir[i]);
 		buf_free(&s->expire_from[i]);
 	}
+	snapshot_stop(s);
 	rollback_free(s);
 	recent_free(&s->recent);
 	cache_free(&s->cache);
@@ -224,6 +225,8 @@ static int open_store(struct store *s, struct error *e)
 	if (r)
 		return r;
 	r = make_keydirs(s);
+	if (r == 0)
+		r = snapshot_start(s);
 	if (r == 0)
 		r = sync_start(s);
 	return r ? error_set(e, r, "%s", strerror(-r)) : 0;
@@ -289,6 +292,7 @@ int store_close(struct store *s)
 	if (!s)
 		return 0;
 	txn_abort(s->txn);
+	snapshot_stop(s);
 	store_poll(s);
 	store_submit(s);
 	s->closing = true;

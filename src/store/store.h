@@ -63,6 +63,8 @@ enum store_event_kind {
 	STORE_EVENT_NO_CHECKPOINT, /* one could not be written; nothing depends on it */
 	STORE_EVENT_CHECKPOINT_UNUSED, /* the one found at the start does not fit or is damaged: the whole log is read */
 	STORE_EVENT_SCRUBBED,   /* everything was read back: records, bytes; the text has what is damaged */
+	STORE_EVENT_SNAPSHOT,        /* a snapshot is complete: file is its name, bytes of its files */
+	STORE_EVENT_SNAPSHOT_FAILED, /* a snapshot could not be made or removed: file is its name, text has the reason */
 };
 
 struct store_event {
@@ -302,6 +304,55 @@ int store_scrub_wait(struct store *s, struct store_fetch *f);
 void store_set_scrub(struct store *s, uint64_t rate, uint64_t interval_ms);
 /* About once a second: begins a pass whose time has come. */
 void store_scrub_tick(struct store *s);
+/* ---- snapshots ---- */
+
+/*
+ * A snapshot holds the state after some commit, at least all that was acknowledged when it was asked for: a directory snapshots/NAME of links to the
+ * closed segments, which costs no space until the store would have removed them. It can be opened as a store of its own. One at a time is
+ * made or removed, by a thread, so the owner never waits; store_poll takes the result in.
+ */
+#define STORE_SNAPSHOT_NAME 64 /* characters: letters, digits, '.', '_', '-', no dot in front, not ending in ".new" */
+
+struct store_snapshot {
+	char name[STORE_SNAPSHOT_NAME + 1];
+	bool timed;   /* one of those that are pruned */
+	bool damaged; /* its manifest cannot be read: all but the name is unknown */
+	int64_t time_ms;
+	uint64_t position, bytes, segments;
+};
+
+/*
+ * Begins one. name NULL: named by the time, as 20261121T120000Z. keep 0: made by hand, it stays until it is deleted; otherwise a timed one, after
+ * which the oldest timed ones beyond so many are deleted. ret_name (may be NULL) has room for STORE_SNAPSHOT_NAME + 1 bytes. 0; -EBUSY: another is under
+ * way; -EINVAL: no such name may be given; -EEXIST; -ENOMEM; STORE_REFUSED. store_problem() has the words. How it ended: store_snapshot_state().
+ */
+int store_snapshot_begin(struct store *s, const char *name, unsigned keep, char *ret_name);
+/* Begins to delete one: 0, -ENOENT, or as above. */
+int store_snapshot_delete(struct store *s, const char *name);
+
+struct store_snapshot_state {
+	bool running, deleting;
+	uint64_t ended;      /* how many were made or deleted, or failed to be, since the opening */
+	int last_result;     /* of the one that ended last: 0 or a negative errno */
+	const char *name, *problem; /* of that one: its name, and the words; valid until the next is begun */
+	uint64_t last_us;    /* how long the last one that was made took; 0: none was */
+	int64_t time_ms;     /* of the youngest snapshot there is; 0: none */
+	uint64_t changes;    /* records written since the youngest one of this run, or since the opening */
+};
+void store_snapshot_state(const struct store *s, struct store_snapshot_state *ret);
+/* Those there are, oldest first; valid until the next store_poll. */
+size_t store_snapshots(const struct store *s, const struct store_snapshot **ret);
+
+/* ---- snapshots as files: for tools, without an open store; io NULL: io_system ---- */
+
+/* Reads the list, oldest first; *ret is to be freed by free(3). 0, -ENOMEM or what the disk said. */
+int store_snapshot_list(struct io *io, const char *data_dir, struct store_snapshot **ret, size_t *ret_count, struct error *ret_error);
+
+struct store_snapshot_check {
+	uint64_t segments, records, bytes; /* that were read and are whole */
+};
+/* Reads every record of a snapshot. 0; -EINVAL: no such name; -ENOENT; -EUCLEAN: damaged, the text names file and offset; or what the disk said. */
+int store_snapshot_verify(struct io *io, const char *data_dir, const char *name, struct store_snapshot_check *ret, struct error *ret_error);
 
 /* ---- numbers ---- */
 

@@ -206,6 +206,26 @@ static void test_durable(void)
 	}
 }
 
+static void test_snapshots(void)
+{
+	struct kvdstore *s = open_store(NULL), *copy;
+	char path[sizeof(dir) + 20];
+
+	is_int(put(s, "of the snapshot", "1"), 0, "a write");
+	is_int(kvdstore_snapshot(s, "one"), 0, "a snapshot is made");
+	is_int(put(s, "of the snapshot", "2"), 0, "another write");
+	is_int(kvdstore_snapshot(s, "one"), -EEXIST, "a name is given once");
+	ok(strstr(kvdstore_message(s), "there is one of this name"), "and the message says so");
+	is_int(kvdstore_snapshot(s, "../one"), -EINVAL, "a path is no name");
+	is_int(kvdstore_snapshot(s, NULL), 0, "the time is one");
+	snprintf(path, sizeof(path), "%s/snapshots/one", dir);
+	is_int(kvdstore_open(path, NULL, &copy, NULL, 0), 0, "a snapshot is a store");
+	is_str(get(copy, 0, "of the snapshot"), "1", "of its moment");
+	is_str(get(s, 0, "of the snapshot"), "2", "and the store goes on");
+	kvdstore_close(copy);
+	kvdstore_close(s);
+}
+
 static void test_batches(void)
 {
 	struct kvdstore *s;
@@ -369,6 +389,7 @@ int main(void)
 	test_opening();
 	test_values();
 	test_durable();
+	test_snapshots();
 	test_batches();
 	test_iteration();
 	test_stats();
