@@ -1,8 +1,205 @@
 /* SPDX-License-Identifier: MIT
  *
- * Segments closed by hand.
+ * Snapshots, by kvd's own names and by those of Redis, and segments closed by hand.
  */
 #include "cmd/room.h"
+
+#include <errno.h>
+#include "base/num.h"
+
+#define KEEP_DEFAULT 7 /* where no host says snapshot-keep */
+
+/* ---- waiting for the end ---- */
+
+/* wait_seen: how many had ended before. */
+static bool snapshot_over(struct cmd_client *c)
+{
+	struct store_snapshot_state st;
+
+	store_snapshot_state(c->env->store, &st);
+	return st.ended != c->wait_seen;
+}
+
+static void reply_end(struct call *call, bool reached, bool with_name)
+{
+	struct store_snapshot_state st;
+
+	store_snapshot_state(call->env->store, &st);
+	if (!reached)
+		call_error(call, "ERR kvd stops, the snapshot is given up");
+	else if (st.last_result)
+		call_error(call, "IOERR snapshot %s: %s", st.name, st.problem);
+	else if (with_name)
+		resp_simple(&call->out, st.name);
+	else
+		resp_ok(&call->out);
+}
+
+static void snapshot_reply(struct call *call, bool reached)
+{
+	reply_end(call, reached, true);
+}
+
+static void ok_reply(struct call *call, bool reached)
+{
+	reply_end(call, reached, false);
+}
+
+static int wait_for_end(struct call *call, void (*reply)(struct call *call, bool reached))
+{
+	struct store_snapshot_state st;
+
+	store_snapshot_state(call->env->store, &st);
+	call->client->wait_seen = st.ended;
+	call_wait(call, snapshot_over, reply);
+	return 0;
+}
+
+/* What could not be begun. */
+static int refuse(struct call *call, int r)
+{
+	const char *problem = store_problem(call->env->store);
+
+	if (r == STORE_REFUSED)
+		return call_error(call, "MISCONF %s", problem);
+	return call_error(call, "ERR %s", problem);
+}
+
+/* ---- KVD.BACKUP, KVD.BACKUPDEL, KVD.BACKUPS ---- */
+
+/* The name argument as a string; what is too long or holds a NUL becomes a name that is refused with the reason. */
+static const char *read_name(const struct call *call, char out[STORE_SNAPSHOT_NAME + 2])
+{
+	struct slice name = call->argv[1];
+
+	if (name.len > STORE_SNAPSHOT_NAME || memchr(name.ptr, 0, name.len))
+		name = SLICE("?");
+	memcpy(out, name.ptr, name.len);
+	out[name.len] = '\0';
+	return out;
+}
+
+/* Whether the words behind the name are none, or SYNC; false: a reply was made. */
+static bool read_sync(struct call *call, bool *ret)
+{
+	*ret = call->argc > 2;
+	if (call->argc == 2 || (call->argc == 3 && slice_is(call->argv[2], "sync")))
+		return true;
+	call_syntax(call);
+	return false;
+}
+
+int backup_backup(struct call *call)
+{
+	char name[STORE_SNAPSHOT_NAME + 2], chosen[STORE_SNAPSHOT_NAME + 1];
+	bool sync, by_time = slice_eq(call->argv[1], SLICE("*"));
+
+	if (!read_sync(call, &sync))
+		return 0;
+	int r = store_snapshot_begin(call->env->store, by_time ? NULL : read_name(call, name), 0, chosen);
+	if (r)
+		return refuse(call, r);
+	if (sync)
+		return wait_for_end(call, snapshot_reply);
+	resp_simple(&call->out, chosen);
+	return 0;
+}
+
+int backup_delete(struct call *call)
+{
+	char name[STORE_SNAPSHOT_NAME + 2];
+	bool sync;
+
+	if (!read_sync(call, &sync))
+		return 0;
+	int r = store_snapshot_delete(call->env->store, read_name(call, name));
+	if (r)
+		return refuse(call, r);
+	if (sync)
+		return wait_for_end(call, ok_reply);
+	resp_ok(&call->out);
+	return 0;
+}
+
+static void reply_number(struct call *call, const char *name, uint64_t value)
+{
+	resp_bulk_str(&call->out, name);
+	resp_int(&call->out, (int64_t)value);
+}
+
+int backup_list(struct call *call)
+{
+	const struct store_snapshot *s;
+	size_t n = store_snapshots(call->env->store, &s);
+
+	resp_array(&call->out, n);
+	for (size_t i = 0; i < n; i++) {
+		resp_map(&call->out, 6);
+		resp_bulk_str(&call->out, "name");
+		resp_bulk_str(&call->out, s[i].name);
+		resp_bulk_str(&call->out, "kind");
+		resp_bulk_str(&call->out, s[i].damaged ? "damaged" : s[i].timed ? "timed" : "hand");
+		reply_number(call, "time", (uint64_t)s[i].time_ms / 1000);
+		reply_number(call, "position", s[i].position);
+		reply_number(call, "segments", s[i].segments);
+		reply_number(call, "bytes", s[i].bytes);
+	}
+	return 0;
+}
+
+/* ---- the names of Redis ---- */
+
+static unsigned read_keep(const struct cmd_env *e)
+{
+	uint64_t keep = KEEP_DEFAULT;
+	struct buf value = { 0 };
+	const char *name;
+
+	for (size_t i = 0; e->host.config_get && e->host.config_get(e->host.arg, i, &name, &value); i++) {
+		if (strcmp(name, "snapshot-keep") == 0)
+			num_parse_u64(buf_slice(&value), &keep);
+		value.len = 0;
+	}
+	buf_free(&value);
+	return (unsigned)keep;
+}
+
+static int begin_timed(struct call *call)
+{
+	int r = store_snapshot_begin(call->env->store, NULL, read_keep(call->env), NULL);
+
+	if (r == -EBUSY)
+		call_error(call, "ERR Background save already in progress");
+	else if (r)
+		refuse(call, r);
+	return r;
+}
+
+int backup_save(struct call *call)
+{
+	return begin_timed(call) ? 0 : wait_for_end(call, ok_reply);
+}
+
+int backup_bgsave(struct call *call)
+{
+	if (call->argc > 2 || (call->argc == 2 && !slice_is(call->argv[1], "schedule")))
+		return call_syntax(call);
+	if (begin_timed(call) == 0)
+		resp_simple(&call->out, "Background saving started");
+	return 0;
+}
+
+int backup_lastsave(struct call *call)
+{
+	struct store_snapshot_state st;
+	struct cmd_host_stats h = { 0 };
+
+	/* Before the first one it is the start, as clients that wait for a change expect. */
+	store_snapshot_state(call->env->store, &st);
+	call->env->host.stats(call->env->host.arg, &h);
+	resp_int(&call->out, st.time_ms ? st.time_ms / 1000 : (int64_t)h.start_wall_ms / 1000);
+	return 0;
+}
 
 /* ---- KVD.ROTATE ---- */
 

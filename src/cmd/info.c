@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * INFO and KVD.STATS. Field names that tools of other servers read keep their meaning as far as kvd has such
- * a thing: rdb_* speaks of the checkpoint (there is none to wait for), aof_* of the log.
+ * a thing: rdb_* speaks of snapshots, aof_* of the log.
  */
 #include "cmd/room.h"
 
@@ -17,7 +17,8 @@ struct info_numbers {
 	struct store_scrub scrub;
 	struct cmd_host_stats host;
 	const struct counters *counters;
-	uint64_t position, durable, backlog, refusing, cursors, watched, channels, patterns, messages;
+	struct store_snapshot_state snapshot;
+	uint64_t position, durable, backlog, refusing, cursors, watched, snapshots, channels, patterns, messages;
 };
 
 typedef unsigned long long ull; /* for printf alone */
@@ -42,6 +43,8 @@ static void gather(struct cmd_env *e, struct info_numbers *ret)
 	ret->channels = e->pubsub.count[TOPIC_CHANNEL];
 	ret->patterns = e->pubsub.count[TOPIC_PATTERN];
 	ret->messages = e->pubsub.sent;
+	store_snapshot_state(e->store, &ret->snapshot);
+	ret->snapshots = store_snapshots(e->store, &(const struct store_snapshot *){ NULL });
 }
 
 /* ---- the list of our own numbers ---- */
@@ -201,12 +204,18 @@ static void print_persistence(struct page *p)
 	const struct store_stats *s = &p->n->store;
 	const char *state = p->n->refusing ? "err" : "ok";
 
+	const struct store_snapshot_state *snap = &p->n->snapshot;
+
 	buf_printf(p->out,
-		"loading:0\r\nasync_loading:0\r\nrdb_changes_since_last_save:0\r\nrdb_bgsave_in_progress:"
-		"0\r\nrdb_last_save_time:%llu\r\n",
-		(ull)p->n->host.start_wall_ms / 1000);
-	buf_printf(p->out, "rdb_last_bgsave_status:ok\r\nrdb_last_bgsave_time_sec:-1\r\nrdb_current_bgsave_"
-			   "time_sec:-1\r\naof_enabled:1\r\naof_rewrite_in_progress:0\r\n");
+		"loading:0\r\nasync_loading:0\r\nrdb_changes_since_last_save:%llu\r\nrdb_bgsave_in_progress:"
+		"%d\r\nrdb_last_save_time:%llu\r\n",
+		(ull)snap->changes, snap->running && !snap->deleting,
+		snap->time_ms ? (ull)snap->time_ms / 1000 : (ull)p->n->host.start_wall_ms / 1000);
+	buf_printf(p->out,
+		"rdb_last_bgsave_status:%s\r\nrdb_last_bgsave_time_sec:%lld\r\nrdb_current_bgsave_time_sec:%d\r\n",
+		snap->last_result ? "err" : "ok", snap->last_us ? (long long)(snap->last_us / 1000000) : -1,
+		snap->running ? 0 : -1);
+	buf_printf(p->out, "aof_enabled:1\r\naof_rewrite_in_progress:0\r\n");
 	buf_printf(p->out, "aof_rewrite_scheduled:0\r\naof_last_rewrite_time_sec:-1\r\naof_current_rewrite_"
 			   "time_sec:-1\r\naof_last_bgrewrite_status:ok\r\n");
 	buf_printf(p->out,

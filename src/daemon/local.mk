@@ -17,6 +17,7 @@ libdaemon_la_SOURCES = \
 	src/daemon/server.c src/daemon/server.h \
 	src/daemon/settings.c \
 	src/daemon/setup.c \
+	src/daemon/snapshots.c \
 	src/daemon/stop.c
 libdaemon_la_CPPFLAGS = $(AM_CPPFLAGS) $(LIBEVENT_CFLAGS) $(LIBSYSTEMD_CFLAGS)
 libdaemon_la_LIBADD = $(LIBEVENT_LIBS) $(LIBSYSTEMD_LIBS)

@@ -299,6 +299,7 @@ void server_tick(struct server *s)
 	cmd_tick(s->env, store_now(s->store));
 	if (!s->stopping)
 		begin_checkpoint(s);
+	snapshots_tick(s);
 	s->store_ready = true; /* should a notification ever be missed */
 }
 

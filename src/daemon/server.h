@@ -52,6 +52,7 @@ struct server {
 
 	uint64_t now_ms; /* monotonic, of this turn */
 	uint64_t turn;
+	uint64_t snapshot_ms;       /* monotonic: no timed snapshot before */
 	uint64_t released;          /* releasable position already acted on */
 	uint64_t rollbacks_seen;    /* store_rollbacks() when held replies were last looked at for it */
 	bool served; /* clients were told that we are there */
@@ -124,6 +125,9 @@ void accept_stop(struct server *s);
 /* stop.c: sets the mark up to which clients are read; at the end of each turn after that: ends who is done. */
 void stop_begin(struct server *s);
 void stop_drain(struct server *s);
+
+/* snapshots.c: begins a timed snapshot when one is due. Once a second. */
+void snapshots_tick(struct server *s);
 
 /* host.c: fills s->host. */
 void host_init(struct server *s);

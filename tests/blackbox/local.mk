@@ -17,6 +17,7 @@ blackbox_tests = \
 	tests/blackbox/ordering.t \
 	tests/blackbox/pubsub.t \
 	tests/blackbox/expire.t \
+	tests/blackbox/snapshot.t \
 	tests/blackbox/transactions.t \
 	tests/blackbox/admin.t \
 	tests/blackbox/apt_index.t

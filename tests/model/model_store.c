@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct entry {
@@ -65,6 +66,11 @@ struct store {
 	void (*fetched)(void *arg, void *token);
 	void *arg;
 	struct store_stats stats;
+	struct store_snapshot snapshot[4];
+	size_t snapshots;
+	uint64_t snapshots_ended;
+	bool snapshot_running; /* until store_poll, unless held */
+	char snapshot_problem[160];
 };
 
 static void *must(void *p)
@@ -222,6 +228,10 @@ void store_poll(struct store *s)
 {
 	struct store_fetch *f;
 
+	if (s->snapshot_running && !s->held) {
+		s->snapshot_running = false;
+		s->snapshots_ended++;
+	}
 	while ((f = s->flying)) {
 		s->flying = f->next;
 		f->flying = false;
@@ -253,6 +263,55 @@ bool store_rotated(const struct store *s, uint64_t segment)
 {
 	(void)segment;
 	return !s->held;
+}
+
+static int refuse_snapshot(struct store *s, int error, const char *name, const char *text)
+{
+	snprintf(s->snapshot_problem, sizeof(s->snapshot_problem), "snapshot %s: %s", name, text);
+	s->problem = s->snapshot_problem;
+	return error;
+}
+
+int store_snapshot_begin(struct store *s, const char *name, unsigned keep, char *ret_name)
+{
+	struct store_snapshot *one = &s->snapshot[s->snapshots];
+
+	if (s->refusing)
+		return refuse_snapshot(s, STORE_REFUSED, name ? name : "now", s->refusing);
+	if (s->snapshot_running)
+		return refuse_snapshot(s, -EBUSY, name ? name : "now", "another one is being made or deleted");
+	if (name && strcmp(name, "?") == 0)
+		return refuse_snapshot(s, -EINVAL, name, "no name");
+	*one = (struct store_snapshot){ .timed = keep != 0, .time_ms = s->now, .position = s->position, .segments = 1, .bytes = 64 };
+	snprintf(one->name, sizeof(one->name), "%s", name ? name : "now");
+	if (ret_name)
+		memcpy(ret_name, one->name, sizeof(one->name));
+	s->snapshots++;
+	s->snapshot_running = true;
+	return 0;
+}
+
+int store_snapshot_delete(struct store *s, const char *name)
+{
+	if (s->snapshots == 0 || strcmp(s->snapshot[s->snapshots - 1].name, name) != 0)
+		return refuse_snapshot(s, -ENOENT, name, "there is none of this name");
+	s->snapshots--;
+	s->snapshot_running = true;
+	return 0;
+}
+
+void store_snapshot_state(const struct store *s, struct store_snapshot_state *ret)
+{
+	const struct store_snapshot *last = &s->snapshot[s->snapshots ? s->snapshots - 1 : 0];
+
+	*ret = (struct store_snapshot_state){ .running = s->snapshot_running, .ended = s->snapshots_ended, .name = last->name,
+		.time_ms = last->time_ms, .changes = 3, .problem = "" };
+}
+
+size_t store_snapshots(const struct store *s, const struct store_snapshot **ret)
+{
+	*ret = s->snapshot;
+	return s->snapshots;
 }
 
 int store_wait(struct store *s, uint64_t position)

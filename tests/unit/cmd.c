@@ -549,6 +549,52 @@ static void test_rotate(void)
 	fixture_close();
 }
 
+static void test_snapshots(void)
+{
+	fixture_open();
+	line_is(0, "KVD.BACKUPS", "*0\n");
+	line_is(0, "LASTSAVE", ":0\n"); /* the start, of which the host says nothing here */
+	line_is(0, "KVD.BACKUP one", "+one\n");
+	line_is(0, "KVD.BACKUP two", "-ERR snapshot two: another one is being made or deleted\n");
+	line_is(0, "BGSAVE", "-ERR Background save already in progress\n");
+	store_poll(fx.store);
+	line_is(0, "KVD.BACKUPS",
+		"*1\n*12\n$4\nname\n$3\none\n$4\nkind\n$4\nhand\n$4\ntime\n:1700000000\n$8\nposition\n:0\n$8\nsegments\n:1\n"
+		"$5\nbytes\n:64\n");
+	run_line(0, "KVD.BACKUP * SYNC");
+	ok(fx.status == CMD_WAIT && fx.out.len == 0 && !cmd_wait_over(client(0)), "with SYNC the client waits");
+	store_poll(fx.store);
+	ok(cmd_wait_over(client(0)), "until the snapshot is complete");
+	cmd_wait_done(client(0), true, &fx.out);
+	reply_is("+now\n", "then it gets the name");
+	line_is(0, "KVD.BACKUPDEL other", "-ERR snapshot other: there is none of this name\n");
+	run_line(0, "KVD.BACKUPDEL now SYNC");
+	store_poll(fx.store);
+	buf_reset(&fx.out, 0);
+	cmd_wait_done(client(0), true, &fx.out);
+	reply_is("+OK\n", "a snapshot is deleted");
+	line_is(0, "BGSAVE", "+Background saving started\n");
+	store_poll(fx.store);
+	run_line(0, "SAVE");
+	buf_reset(&fx.out, 0);
+	cmd_wait_done(client(0), false, &fx.out);
+	reply_is("-ERR kvd stops, the snapshot is given up\n", "who waits for one when the daemon stops is told");
+	store_poll(fx.store);
+	line_is(0, "LASTSAVE", ":1700000000\n");
+	line_is(0, "KVD.BACKUP one NOW", "-ERR syntax error\n");
+	line_is(0, "KVD.BACKUP one SYNC SYNC", "-ERR syntax error\n");
+	line_is(0, "BGSAVE NOW", "-ERR syntax error\n");
+	line_is(0, "KVD.BACKUP 1234567890123456789012345678901234567890123456789012345678901234567", "-ERR snapshot ?: no name\n");
+	line_is(0, "KVD.BACKUP \"a\\x00b\"", "-ERR snapshot ?: no name\n");
+	model_refuse(fx.store, "the disk is full", false);
+	line_is(0, "KVD.BACKUP one", "-MISCONF snapshot one: the disk is full\n");
+	line_is(0, "SAVE", "-MISCONF snapshot now: the disk is full\n");
+	model_refuse(fx.store, NULL, false);
+	run_line(0, "MULTI");
+	line_is(0, "SAVE", "-ERR Command not allowed inside a transaction\n");
+	fixture_close();
+}
+
 /* ---- clocks ---- */
 
 static void test_clocks(void)
@@ -1079,6 +1125,7 @@ int main(void)
 	test_queue_limit();
 	test_positions();
 	test_rotate();
+	test_snapshots();
 	test_clocks();
 	test_passwords();
 	test_replies();

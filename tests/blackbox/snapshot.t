@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Snapshots: made under load they are consistent, they can be opened, and they survive whatever happens while they are made."""
+import os
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from kvdtest import LONG, OK, Error, Kvd, is_, ok, poll, run  # noqa: E402
+
+
+def names(c):
+    return [dict(zip(s[::2], s[1::2]))[b"name"].decode() for s in c("KVD.BACKUPS")]
+
+
+def content(c):
+    """Everything in database 0."""
+    keys = c("KVD.RANGE", "", "")
+    return dict(zip(keys, c("MGET", *keys))) if keys else {}
+
+
+def opened(kvd, name):
+    """A daemon on a snapshot, as on any data directory."""
+    other = Kvd()
+    os.rmdir(other.data)
+    other.data = os.path.join(kvd.data, "snapshots", name)
+    return other.start()
+
+
+def test_basics():
+    kvd = Kvd().start()
+    c = kvd.client()
+    is_(c("KVD.BACKUPS"), [], "a new store has no snapshots")
+    c("SET", "a", "1")
+    is_(c("KVD.BACKUP", "one", "SYNC"), b"one", "a snapshot is made")
+    c("SET", "a", "2")
+    is_(names(c), ["one"], "and listed")
+    reply = c("KVD.BACKUP", "one", "SYNC")
+    ok(isinstance(reply, Error) and "there is one of this name" in str(reply), "a name is given once", repr(reply))
+    for bad in ("../x", "/x", ".x", "a/b", "", "x" * 65, "x.new", "a\0b"):
+        reply = c("KVD.BACKUP", bad)
+        ok(isinstance(reply, Error) and "64 letters" in str(reply), f"{bad[:10]!r} is no name", repr(reply))
+        ok(isinstance(c("KVD.BACKUPDEL", bad), Error), "nor one to delete")
+    ok(not [n for n in os.listdir(kvd.dir) if n.startswith("x")], "nothing was made elsewhere")
+    other = opened(kvd, "one")
+    d = other.client()
+    is_(content(d), {b"a": b"1"}, "a daemon on the snapshot serves its state")
+    is_(d("SET", "a", "3"), OK, "and takes writes")
+    is_(c("GET", "a"), b"2", "of which the first one sees nothing")
+    other.stop()
+    kvd.restart()
+    c = kvd.client()
+    is_((c("GET", "a"), names(c)), (b"2", ["one"]), "also after a start")
+    is_(c("KVD.BACKUPDEL", "one", "SYNC"), OK, "a snapshot is deleted")
+    is_((names(c), os.listdir(os.path.join(kvd.data, "snapshots"))), ([], []), "then it is gone")
+
+
+def test_redis_names():
+    kvd = Kvd(snapshot_keep=2).start()
+    c = kvd.client()
+    start = c("LASTSAVE")
+    ok(abs(start - time.time()) < 60, "LASTSAVE is the start at first")
+    is_(c("BGSAVE"), b"Background saving started", "BGSAVE begins")
+    ok(poll(lambda: len(names(c)) == 1), "and a snapshot comes of it")
+    c("SET", "a", "1")
+    info = c("INFO", "persistence")
+    ok(b"rdb_changes_since_last_save:1\r\n" in info and b"rdb_bgsave_in_progress:0" in info and
+        b"rdb_last_bgsave_status:ok" in info, "INFO tells")
+    c("KVD.BACKUP", "mine", "SYNC")
+    for _ in range(3):
+        is_(c("SAVE"), OK, "SAVE waits")
+    mine = [n for n in names(c) if n == "mine"]
+    is_((len(names(c)), mine), (3, ["mine"]), "the oldest go, but not those with a name of their own")
+    ok(c("LASTSAVE") >= start, "LASTSAVE goes on")
+
+
+def test_timed():
+    kvd = Kvd(snapshot_interval="1s", snapshot_keep=2).start()
+    c = kvd.client()
+    c("SET", "a", "1")
+    ok(poll(lambda: len(names(c)) == 1, 10), "a timed snapshot comes by itself")
+    is_(c("CONFIG", "SET", "snapshot-interval", "0"), OK, "the time can be changed")
+
+
+class Writers:
+    """Threads that keep pairs of counters equal in one transaction, and note the last value that was acknowledged."""
+
+    def __init__(self, kvd, count):
+        self.acked = [0] * count
+        self.stop = False
+        self.threads = [threading.Thread(target=self.run, args=(kvd, i), daemon=True) for i in range(count)]
+        for t in self.threads:
+            t.start()
+
+    def run(self, kvd, i):
+        c = kvd.client()
+        try:
+            while not self.stop:
+                c.pipeline(("MULTI",), ("INCR", f"left{i}"), ("SET", f"pad{i}", "x" * 3000), ("INCR", f"right{i}"), ("EXEC",))
+                self.acked[i] += 1
+        except Exception:
+            pass
+
+    def end(self):
+        self.stop = True
+        for t in self.threads:
+            t.join()
+
+
+def judge(before, after, state, name):
+    """Pairs are equal, hold at least what had been acknowledged and no more than was written."""
+    bad = [f"{i}: {state.get(b'left%d' % i)} {state.get(b'right%d' % i)}, {before[i]} to {after[i]}" for i in range(len(before))
+           if state.get(b"left%d" % i, b"0") != state.get(b"right%d" % i, b"0")
+           or not before[i] <= int(state.get(b"left%d" % i, b"0")) <= after[i] + 1]
+    ok(not bad, name, *bad)
+
+
+def test_under_load():
+    kvd = Kvd(segment_size="1M").start()
+    writers = Writers(kvd, 4)
+    c = kvd.client()
+    marks = []
+    for i in range(5):
+        poll(lambda: sum(writers.acked) > 200 * (i + 1), 20)
+        before = list(writers.acked)
+        is_(c("KVD.BACKUP", f"s{i}", "SYNC"), f"s{i}".encode(), "a snapshot under load")
+        marks.append((before, list(writers.acked)))
+    writers.end()
+    for i, (before, after) in enumerate(marks):
+        other = opened(kvd, f"s{i}")
+        judge(before, after, content(other.client()), f"snapshot {i} is the state between two transactions, and not too old")
+        other.stop()
+
+
+def test_kill():
+    """kill -9 at some moment while snapshots are made and deleted: what is listed afterwards is whole."""
+    kvd = Kvd(segment_size="1M").start()
+    for round_ in range(30 if LONG else 6):
+        writers = Writers(kvd, 2)
+        c = kvd.client()
+        poll(lambda: sum(writers.acked) > 100, 20)
+        before = list(writers.acked)
+        c.post("KVD.BACKUP", f"r{round_}")
+        c.post("KVD.BACKUPDEL", f"r{round_ - 1}")
+        time.sleep(0.0007 * round_)  # some moment; every step in turn is the business of the unit test
+        kvd.kill9()
+        writers.end()
+        after = list(writers.acked)
+        kvd.start()
+        c = kvd.client()
+        left = os.listdir(os.path.join(kvd.data, "snapshots")) if os.path.isdir(os.path.join(kvd.data, "snapshots")) else []
+        is_(sorted(left), sorted(names(c)), "nothing unfinished is left")
+        if f"r{round_}" in names(c):
+            c("FLUSHALL")
+            other = opened(kvd, f"r{round_}")
+            judge(before, after, content(other.client()), "a snapshot that is there is whole")
+            other.kill9()
+        c("FLUSHALL")
+
+
+def test_no_room():
+    kvd = Kvd().start()
+    c = kvd.client()
+    c("SET", "a", "1")
+    path = os.path.join(kvd.data, "snapshots")
+    with open(path, "w"):
+        pass
+    reply = c("KVD.BACKUP", "one", "SYNC")
+    ok(isinstance(reply, Error) and "IOERR snapshot one: snapshots" in repr(reply), "a failure has its reason", repr(reply))
+    is_((c("SET", "a", "2"), c("GET", "a")), (OK, b"2"), "the data is served on")
+    ok(b"rdb_last_bgsave_status:err" in c("INFO", "persistence"), "INFO tells")
+    os.unlink(path)
+    is_(c("KVD.BACKUP", "one", "SYNC"), b"one", "and the next one is made")
+
+
+run(test_basics, test_redis_names, test_timed, test_under_load, test_kill, test_no_room)
