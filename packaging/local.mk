@@ -2,6 +2,7 @@
 unit_sources = \
 	packaging/systemd/kvd.service.in packaging/systemd/kvd.socket.in \
 	packaging/systemd/kvd@.service.in packaging/systemd/kvd@.socket.in \
+	packaging/systemd/kvd-snapshot.service.in packaging/systemd/kvd-snapshot.timer.in \
 	packaging/systemd/user/kvd.service.in packaging/systemd/user/kvd.socket.in
 EXTRA_DIST += $(unit_sources) packaging/kvd.conf packaging/systemd/kvd.sysusers packaging/systemd/kvd.catalog \
 	packaging/setup-deps packaging/try-kvd packaging/run-tests
@@ -14,7 +15,7 @@ EXTRA_DIST += packaging/build-deb packaging/debian/changelog packaging/debian/co
 	packaging/debian/tests/smoke
 
 substitute_paths = $(AM_V_GEN)$(MKDIR_P) $(@D) && $(SED) \
-	-e 's|@sbindir[@]|$(sbindir)|g' -e 's|@libdir[@]|$(libdir)|g' -e 's|@sysconfdir[@]|$(sysconfdir)|g' \
+	-e 's|@bindir[@]|$(bindir)|g' -e 's|@sbindir[@]|$(sbindir)|g' -e 's|@libdir[@]|$(libdir)|g' -e 's|@sysconfdir[@]|$(sysconfdir)|g' \
 	-e 's|@localstatedir[@]|$(localstatedir)|g' -e 's|@runstatedir[@]|$(runstatedir)|g' $< > $@.tmp && mv $@.tmp $@
 
 if SYSTEMD_UNITS
@@ -23,7 +24,8 @@ sysusersdir = $(prefix)/lib/sysusers.d
 catalogdir = $(prefix)/lib/systemd/catalog
 nodist_systemdsystemunit_DATA = \
 	packaging/systemd/kvd.service packaging/systemd/kvd.socket \
-	packaging/systemd/kvd@.service packaging/systemd/kvd@.socket
+	packaging/systemd/kvd@.service packaging/systemd/kvd@.socket \
+	packaging/systemd/kvd-snapshot.service packaging/systemd/kvd-snapshot.timer
 nodist_systemduserunit_DATA = packaging/systemd/user/kvd.service packaging/systemd/user/kvd.socket
 nodist_sysusers_DATA = packaging/systemd/sysusers/kvd.conf
 catalog_DATA = packaging/systemd/kvd.catalog
@@ -37,6 +39,10 @@ packaging/systemd/kvd.socket: packaging/systemd/kvd.socket.in Makefile
 packaging/systemd/kvd@.service: packaging/systemd/kvd@.service.in Makefile
 	$(substitute_paths)
 packaging/systemd/kvd@.socket: packaging/systemd/kvd@.socket.in Makefile
+	$(substitute_paths)
+packaging/systemd/kvd-snapshot.service: packaging/systemd/kvd-snapshot.service.in Makefile
+	$(substitute_paths)
+packaging/systemd/kvd-snapshot.timer: packaging/systemd/kvd-snapshot.timer.in Makefile
 	$(substitute_paths)
 packaging/systemd/user/kvd.service: packaging/systemd/user/kvd.service.in Makefile
 	$(substitute_paths)

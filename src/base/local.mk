@@ -10,12 +10,16 @@ libbase_la_SOURCES = \
 	src/base/io.c src/base/io.h \
 	src/base/log.c src/base/log.h \
 	src/base/num.c src/base/num.h \
+	src/base/owner.c src/base/owner.h \
 	src/base/paths.c src/base/paths.h \
-	src/base/slice.h
+	src/base/slice.h \
+	src/base/tar.c src/base/tar.h
 libbase_la_CPPFLAGS = $(AM_CPPFLAGS) $(ZLIB_CFLAGS)
 libbase_la_LIBADD = $(ZLIB_LIBS) -lm
 
-check_PROGRAMS += tests/unit/base.t
+check_PROGRAMS += tests/unit/base.t tests/unit/tar.t
 tests_unit_base_t_SOURCES = tests/unit/base.c tests/tap.h
 tests_unit_base_t_LDADD = libbase.la
-TESTS += tests/unit/base.t
+tests_unit_tar_t_SOURCES = tests/unit/tar.c tests/tap.h
+tests_unit_tar_t_LDADD = libbase.la
+TESTS += tests/unit/base.t tests/unit/tar.t

@@ -185,7 +185,7 @@ static int cut_argument(int argc, char **argv, int i, struct argument *ret, stru
 	sign = strchr(word, '=');
 	ret->name = sign ? slice(word, (size_t)(sign - word)) : slice_str(word);
 	ret->value = sign ? sign + 1 : NULL;
-	bool takes_value = slice_is(ret->name, "config") || option_find(ret->name) >= 0;
+	bool takes_value = slice_is(ret->name, "config") || slice_is(ret->name, "restore") || option_find(ret->name) >= 0;
 	if (!sign && takes_value && i + 1 < argc)
 		*ret = (struct argument){ ret->name, argv[i + 1], i + 2 };
 	if (takes_value && !ret->value)
@@ -198,7 +198,7 @@ int options_read_command(int argc, char **argv, struct options_command *ret, str
 	static const struct {
 		const char *name;
 		enum options_mode mode;
-	} words[] = { { "check-config", OPTIONS_CHECK }, { "version", OPTIONS_VERSION }, { "help", OPTIONS_HELP } };
+	} words[] = { { "restore", OPTIONS_RESTORE }, { "check-config", OPTIONS_CHECK }, { "version", OPTIONS_VERSION }, { "help", OPTIONS_HELP } };
 	struct options_command c = { .argc = argc, .argv = argv };
 	struct argument a;
 
@@ -208,6 +208,11 @@ int options_read_command(int argc, char **argv, struct options_command *ret, str
 			return r;
 		if (slice_is(a.name, "config"))
 			c.config = a.value;
+		if (slice_is(a.name, "restore")) {
+			if (c.restores == OPTIONS_RESTORES)
+				return error_set(e, -EINVAL, "command line: --restore can be given %d times", OPTIONS_RESTORES);
+			c.restore[c.restores++] = a.value;
+		}
 		for (size_t k = 0; k < sizeof(words) / sizeof(words[0]); k++)
 			if (slice_is(a.name, words[k].name) && c.mode < words[k].mode)
 				c.mode = words[k].mode;
@@ -218,7 +223,7 @@ int options_read_command(int argc, char **argv, struct options_command *ret, str
 
 static bool is_word(struct slice name)
 {
-	return slice_is(name, "config") || slice_is(name, "check-config") || slice_is(name, "version") ||
+	return slice_is(name, "config") || slice_is(name, "restore") || slice_is(name, "check-config") || slice_is(name, "version") ||
 	       slice_is(name, "help");
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "daemon/journal.h"
 #include "daemon/notify.h"
+#include "daemon/restore.h"
 #include "daemon/server.h"
 
 static int print_help(void)
@@ -46,6 +47,14 @@ static int serve(struct options *options, const struct options_command *command)
 	return code ? code : last;
 }
 
+static int restore(struct options *options, const struct options_command *command)
+{
+	umask(0077);
+	int code = restore_main(options, command);
+	options_free(options);
+	return code;
+}
+
 int daemon_main(int argc, char **argv)
 {
 	struct options_command command;
@@ -64,6 +73,8 @@ int daemon_main(int argc, char **argv)
 		if (options_load(&command, environ, &options, &e) == 0) {
 			if (command.mode == OPTIONS_RUN)
 				return serve(&options, &command);
+			if (command.mode == OPTIONS_RESTORE)
+				return restore(&options, &command);
 			puts("the configuration is good");
 			options_free(&options);
 			return 0;

@@ -299,6 +299,7 @@ void options_print_help(struct buf *out)
 			    "\n"
 			    "  --config FILE     read this file instead of the default one\n"
 			    "  --check-config    only say whether the configuration is good\n"
+			    "  --restore SOURCE  put a snapshot (a name, or an archive) in the place of the data, and end\n"
 			    "  --version         say which release this is\n"
 			    "  --help            this text\n"
 			    "\n"

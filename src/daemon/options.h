@@ -63,10 +63,13 @@ struct options {
 };
 
 /* What the command line asks for beside options. */
-enum options_mode { OPTIONS_RUN, OPTIONS_CHECK, OPTIONS_VERSION, OPTIONS_HELP };
+enum options_mode { OPTIONS_RUN, OPTIONS_RESTORE, OPTIONS_CHECK, OPTIONS_VERSION, OPTIONS_HELP };
+#define OPTIONS_RESTORES 32
 struct options_command {
 	enum options_mode mode;
 	const char *config; /* borrowed from argv; NULL: the default file, which may be missing */
+	const char *restore[OPTIONS_RESTORES]; /* borrowed from argv: what is to be restored, in order */
+	size_t restores;
 	int argc;
 	char **argv;
 };

@@ -21,6 +21,7 @@ libkvctl_la_SOURCES = \
 	src/kvctl/reply.c \
 	src/kvctl/run.c \
 	src/kvctl/shell.c \
+	src/kvctl/snapshot.c \
 	src/kvctl/suggest.c \
 	src/kvctl/text.c \
 	src/kvctl/top.c src/kvctl/top.h src/kvctl/top_view.c \

@@ -239,6 +239,8 @@ uint64_t read_position(const struct store *s, uint64_t where);
 /* ---- recover.c ---- */
 
 int recover_open(struct store *s, struct error *e);
+/* Takes the lock of a data directory and writes the pid into it: 0 and the handle, -EBUSY with the other's pid, or what the disk said. */
+int recover_lock(struct io *io, int dir, const char *path, int *ret_fd, struct error *e);
 
 /* ---- replay.c ---- */
 

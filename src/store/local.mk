@@ -1,5 +1,6 @@
 noinst_LTLIBRARIES += libstore.la
 libstore_la_SOURCES = \
+	src/store/archive.c src/store/archive.h \
 	src/store/cache.c src/store/cache.h \
 	src/store/catalog.c src/store/catalog.h \
 	src/store/checkpoint.c src/store/checkpoint.h \
@@ -33,6 +34,7 @@ libstore_la_SOURCES = \
 	src/store/replay.c src/store/replay.h \
 	src/store/replay_batch.c \
 	src/store/replay_read.c \
+	src/store/restore.c src/store/restore.h \
 	src/store/scan.c \
 	src/store/rollback.c \
 	src/store/scrub.c src/store/scrub.h \
@@ -41,7 +43,7 @@ libstore_la_SOURCES = \
 	src/store/snapshot.c src/store/snapshot.h \
 	src/store/snapshot_check.c \
 	src/store/snapshot_job.c \
-	src/store/snapshot_tool.c \
+	src/store/snapshot_tool.c src/store/snapshot_tool.h \
 	src/store/status.c \
 	src/store/store.c src/store/store.h \
 	src/store/survey.c src/store/survey.h \

@@ -63,6 +63,7 @@ int manifest_write(struct io *io, int dir, struct manifest *m)
 		buf_printf(&text, "file %s size %" PRIu64 " crc32 %08" PRIx32 "\n", m->file[i].name, m->file[i].size, m->file[i].sum);
 	m->sum = crc_update(0, text.ptr, text.len);
 	buf_printf(&text, "crc32 %08" PRIx32 "\n", m->sum);
+	m->length = text.len;
 	int r = text.failed ? -ENOMEM : whole_write(io, dir, MANIFEST_NAME, buf_slice(&text));
 	buf_free(&text);
 	return r;
@@ -182,6 +183,7 @@ static int parse(struct slice text, struct manifest *m, struct error *e)
 	if (r || p.words != 2 || !is_word(&p, 0, "crc32") || !read_hex(p.word[1], 8, &sum) || p.rest.len || m->count < 2)
 		return error_set(e, -EUCLEAN, MANIFEST_NAME ": damaged at line %u", p.line);
 	m->sum = (uint32_t)sum;
+	m->length = text.len;
 	if (m->sum != crc_update(0, text.ptr, text.len - before.len))
 		return error_set(e, -EUCLEAN, MANIFEST_NAME ": damaged: it fails its checksum");
 	return 0;

@@ -44,7 +44,8 @@ struct manifest {
 	uint64_t store_id, position;
 	size_t count;
 	struct manifest_file *file; /* owned */
-	uint32_t sum;               /* of the text: set by reading and writing */
+	uint32_t sum;               /* of the text; this and its length are set by reading and writing */
+	size_t length;
 };
 
 /* 0; -ENOENT; -EUCLEAN: damaged; -EPROTONOSUPPORT: a newer format; or what the disk said. *e names the line. */

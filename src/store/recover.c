@@ -2,6 +2,7 @@
  *
  * Opening: directory, lock, catalog, what a crash may have left lying about; then the replay, or a new store.
  */
+#include "store/restore.h"
 #include "store/window.h"
 
 #include <errno.h>
@@ -131,26 +132,55 @@ static int check_directory(struct store *s, struct error *e)
 	return 0;
 }
 
-static int take_lock(struct store *s, struct error *e)
+static int lock_file(struct io *io, int fd, const char *path, struct error *e)
 {
 	char text[32] = { 0 };
+	int r = io->lock(io, fd);
 
-	s->lock_fd = s->io->open(s->io, s->dir, "LOCK", O_RDWR | O_CREAT, 0600);
-	if (s->lock_fd < 0)
-		return error_set(e, s->lock_fd, "%s/LOCK: cannot open: %s", s->options.path, strerror(-s->lock_fd));
-	int r = s->io->lock(s->io, s->lock_fd);
 	if (r == -EWOULDBLOCK) {
-		ssize_t n = s->io->pread(s->io, s->lock_fd, text, sizeof(text) - 1, 0, 0);
+		ssize_t n = io->pread(io, fd, text, sizeof(text) - 1, 0, 0);
 		text[n > 0 ? strcspn(text, "\n") : 0] = 0;
-		return error_set(e, -EBUSY, "%s: in use by process %s", s->options.path, *text ? text : "(unknown)");
+		return error_set(e, -EBUSY, "%s: in use by process %s", path, *text ? text : "(unknown)");
 	}
 	if (r)
-		return error_set(e, r, "%s/LOCK: cannot lock: %s", s->options.path, strerror(-r));
+		return error_set(e, r, "%s/LOCK: cannot lock: %s", path, strerror(-r));
 	int len = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
 	struct iovec v = { text, (size_t)len };
 	/* The pid is a courtesy to the next one who tries: the lock is what counts. */
-	if (s->io->ftruncate(s->io, s->lock_fd, 0) == 0)
-		(void)s->io->pwritev(s->io, s->lock_fd, &v, 1, 0);
+	if (io->ftruncate(io, fd, 0) == 0)
+		(void)io->pwritev(io, fd, &v, 1, 0);
+	return 0;
+}
+
+int recover_lock(struct io *io, int dir, const char *path, int *ret_fd, struct error *e)
+{
+	int fd = io->open(io, dir, "LOCK", O_RDWR | O_CREAT, 0600);
+
+	if (fd < 0)
+		return error_set(e, fd, "%s/LOCK: cannot open: %s", path, strerror(-fd));
+	int r = lock_file(io, fd, path, e);
+	if (r)
+		io->close(io, fd);
+	else
+		*ret_fd = fd;
+	return r;
+}
+
+/* A restore that was interrupted is completed before anything is read. */
+static int finish_restore(struct store *s, bool writable, struct error *e)
+{
+	struct error inner = { 0 };
+
+	if (!writable)
+		return restore_is_due(s->io, s->dir) ?
+			error_set(e, -EUCLEAN, "%s: a restore was interrupted; it is completed when the store is opened for writing",
+				s->options.path) : 0;
+	int r = restore_finish(s->io, s->dir, &inner);
+	if (r < 0)
+		return error_set(e, r, "%s: a restore was interrupted and cannot be completed: %.300s", s->options.path, inner.text);
+	if (r > 0)
+		store_tell(s, (struct store_event){ .kind = STORE_EVENT_SNAPSHOT },
+			"%s: a restore that was interrupted has been completed", s->options.path);
 	return 0;
 }
 
@@ -199,7 +229,9 @@ int recover_open(struct store *s, struct error *e)
 
 	int r = check_directory(s, e);
 	if (r == 0 && writable)
-		r = take_lock(s, e);
+		r = recover_lock(s->io, s->dir, s->options.path, &s->lock_fd, e);
+	if (r == 0)
+		r = finish_restore(s, writable, e);
 	if (r)
 		return r;
 	r = catalog_read(s->io, s->dir, &c, e);

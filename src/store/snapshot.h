@@ -19,7 +19,7 @@
 #include <stdatomic.h>
 #include "base/clock.h"
 #include "store/manifest.h"
-#include "store/store.h"
+#include "store/snapshot_tool.h"
 
 #define SNAPSHOTS_NAME "snapshots"
 #define SNAPSHOT_NEW_SUFFIX ".new"

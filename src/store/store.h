@@ -343,17 +343,6 @@ void store_snapshot_state(const struct store *s, struct store_snapshot_state *re
 /* Those there are, oldest first; valid until the next store_poll. */
 size_t store_snapshots(const struct store *s, const struct store_snapshot **ret);
 
-/* ---- snapshots as files: for tools, without an open store; io NULL: io_system ---- */
-
-/* Reads the list, oldest first; *ret is to be freed by free(3). 0, -ENOMEM or what the disk said. */
-int store_snapshot_list(struct io *io, const char *data_dir, struct store_snapshot **ret, size_t *ret_count, struct error *ret_error);
-
-struct store_snapshot_check {
-	uint64_t segments, records, bytes; /* that were read and are whole */
-};
-/* Reads every record of a snapshot. 0; -EINVAL: no such name; -ENOENT; -EUCLEAN: damaged, the text names file and offset; or what the disk said. */
-int store_snapshot_verify(struct io *io, const char *data_dir, const char *name, struct store_snapshot_check *ret, struct error *ret_error);
-
 /* ---- numbers ---- */
 
 struct store_stats {

@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Snapshots: made under load they are consistent, they can be opened, and they survive whatever happens while they are made."""
+import json
 import os
+import re
+import subprocess
 import sys
+import tarfile
 import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from kvdtest import LONG, OK, Error, Kvd, is_, ok, poll, run  # noqa: E402
+from kvdtest import EXIT_CORRUPT, LONG, OK, TOP, Error, Kvd, is_, ok, poll, rng, run  # noqa: E402
 
 
 def names(c):
@@ -174,4 +178,151 @@ def test_no_room():
     is_(c("KVD.BACKUP", "one", "SYNC"), b"one", "and the next one is made")
 
 
-run(test_basics, test_redis_names, test_timed, test_under_load, test_kill, test_no_room)
+KVCTL = os.path.join(TOP, "kvctl")
+
+
+def kvctl(kvd, *args, expect=0, says=None, **kw):
+    """Runs kvctl; returns what it wrote to standard output."""
+    kw.setdefault("stdout", subprocess.PIPE)
+    done = subprocess.run([KVCTL, "--socket", kvd.socket, *args], stderr=subprocess.PIPE, timeout=60, **kw)
+    text = done.stderr.decode("utf-8", "replace")
+    ok(done.returncode == expect and (says is None or says in text + (done.stdout or b"").decode("utf-8", "replace")),
+        f"kvctl {' '.join(args)[:70]}: {says or 'done'}", f"code {done.returncode}", text)
+    return done.stdout
+
+
+def pack(kvd, *args):
+    """An archive in a file of its own."""
+    path = os.path.join(kvd.dir, f"{len(os.listdir(kvd.dir))}.tar")
+    with open(path, "wb") as f:
+        kvctl(kvd, "-q", "snapshot", "export", *args, stdout=f)
+    return path
+
+
+def test_kvctl():
+    kvd = Kvd().start()
+    c = kvd.client()
+    c("SET", "a", b"\0\xff\n")
+    is_(kvctl(kvd, "snapshot", "create", "one"), b"one\n", "create says the name")
+    name = kvctl(kvd, "snapshot", "create").decode().strip()
+    ok(re.fullmatch(r"\d{8}T\d{6}Z(-\d+)?", name), "by the time when none is given", name)
+    listed = json.loads(kvctl(kvd, "--json", "snapshot", "list"))
+    is_([s["name"] for s in listed], ["one", name], "list names both")
+    is_(json.loads(kvctl(kvd, "--json", "snapshot", "list", "--data-dir", kvd.data)), listed, "and says the same from the files")
+    kvctl(kvd, "snapshot", "verify", "one", name, says="whole")
+    kvctl(kvd, "snapshot", "verify", "none", expect=1, says="there is no snapshot none")
+    kvctl(kvd, "snapshot", "verify", "../one", expect=1, says="no name of a snapshot")
+    kvctl(kvd, "snapshot", "export", "../..", expect=1, says="no name of a snapshot")
+    kvctl(kvd, "snapshot", "export", "one", "--since", "/etc", expect=1, says="no name of a snapshot")
+    kvctl(kvd, "snapshot", "create", "--timed")
+    kinds = [s["kind"] for s in json.loads(kvctl(kvd, "--json", "snapshot", "list"))]
+    is_(kinds, ["hand", "hand", "timed"], "a timed one is of its own kind")
+    kvctl(kvd, "snapshot", "delete", *names(c))
+    is_(kvctl(kvd, "snapshot", "list"), b"", "deleted they are gone")
+    kvctl(kvd, "snapshot", "delete", "one", expect=1, says="there is none of this name")
+    kvctl(kvd, "snapshot", "paint", expect=2, says="create, list, verify, export, restore and delete")
+    kvctl(kvd, "snapshot", "export", expect=2, says="usage: kvctl snapshot export")
+    kvctl(kvd, "snapshot", "restore", "one", expect=2, says="--data-dir")
+    kvd.stop()
+    kvctl(kvd, "snapshot", "verify", "one", expect=3, says="--data-dir")
+
+
+def test_round_trip():
+    """Out through a file, in to another place: the same bytes of every value; and again incrementally."""
+    kvd = Kvd(segment_size="1M").start()
+    c = kvd.client()
+    random = rng()
+    for i in range(400):
+        c("SET", f"key{i}", random.randbytes(random.randrange(9000)))
+    c("KVD.BACKUP", "one", "SYNC")
+    first = content(c)
+    for i in range(300, 500):
+        c("SET", f"key{i}", random.randbytes(random.randrange(9000)))
+    c("DEL", *[f"key{i}" for i in range(50)])
+    c("KVD.BACKUP", "two", "SYNC")
+    second = content(c)
+    full, more, again = pack(kvd, "one"), pack(kvd, "--since", "one", "two"), pack(kvd, "one")
+    with open(full, "rb") as a, open(again, "rb") as b:
+        ok(a.read() == b.read(), "an archive is the same each time")
+    ok(os.path.getsize(more) < 0.8 * os.path.getsize(full), "an incremental one has what is new")
+    other = Kvd()
+    kvctl(kvd, "snapshot", "restore", "--data-dir", other.data, more, expect=1, says="builds on another snapshot")
+    kvctl(kvd, "snapshot", "restore", "--data-dir", other.data, full)
+    other.start()
+    ok(content(other.client()) == first, "restored elsewhere it is all there")
+    kvctl(kvd, "snapshot", "restore", "--data-dir", other.data, full, expect=1, says="in use by process")
+    other.client()("SET", "later", "1")
+    other.stop()
+    done = subprocess.run([*other.command("--restore", full), "--restore", more], capture_output=True, timeout=60)
+    ok(done.returncode == 0 and b"what was there before is in" in done.stdout, "kvd --restore takes a chain", done.stdout, done.stderr)
+    other.start()
+    ok(content(other.client()) == second, "and it is all there")
+    other.stop()
+    aside = [n for n in os.listdir(other.data) if n.startswith("replaced-")]
+    is_(len(aside), 1, "what was there is kept")
+    other.data = os.path.join(other.data, aside[0])
+    other.start()
+    is_(other.client()("GET", "later"), b"1", "and can be served")
+    other.stop()
+    third = Kvd()
+    with open(full, "rb") as f:
+        kvctl(kvd, "snapshot", "restore", "--data-dir", third.data, "-", stdin=f)
+    subprocess.run(["tar", "-C", third.dir, "-xf", full], check=True)
+    third.data = os.path.join(third.dir, "one")
+    third.start()
+    ok(content(third.client()) == first, "what tar unpacks is a data directory")
+    kvd.stop()
+    kvctl(kvd, "snapshot", "restore", "--data-dir", kvd.data, "one")
+    kvd.start()
+    c = kvd.client()
+    is_((content(c) == first, names(c)), (True, ["one", "two"]), "a snapshot is put back in place, and all of them stay")
+
+
+def test_refused():
+    kvd = Kvd(segment_size="1M").start()
+    c = kvd.client()
+    c("SET", "a", "x" * 5000)
+    c("KVD.BACKUP", "one", "SYNC")
+    full = pack(kvd, "one")
+    with open("/dev/full", "wb") as f:
+        kvctl(kvd, "snapshot", "export", "one", stdout=f, expect=1, says="No space left")
+    path = os.path.join(kvd.data, "snapshots", "one")
+    segment = os.path.join(path, "0000000001.seg")
+    os.rename(segment, segment + ".x")
+    os.symlink("/etc/passwd", segment)
+    kvctl(kvd, "snapshot", "export", "one", stdout=subprocess.DEVNULL, expect=1, says="snapshots/one/0000000001.seg")
+    os.unlink(segment)
+    os.rename(segment + ".x", segment)
+    with open(os.path.join(path, "MANIFEST"), "r+b") as f:
+        f.seek(40)
+        f.write(b"!")
+    for verb in ("verify", "export"):
+        kvctl(kvd, "snapshot", verb, "one", expect=1, says="snapshots/one/MANIFEST: damaged")
+    kvd.stop()
+    kvctl(kvd, "snapshot", "restore", "--data-dir", kvd.data, "one", expect=1, says="neither a snapshot")
+    bad = os.path.join(kvd.dir, "bad.tar")
+    with open(full, "rb") as f:
+        data = f.read()
+    with open(bad, "wb") as f:
+        f.write(data[:len(data) // 2])
+    kvctl(kvd, "snapshot", "restore", "--data-dir", kvd.data, bad, expect=1, says="is cut short")
+    with open(bad, "wb") as f:
+        f.write(data.replace(b"x" * 100, b"x" * 99 + b"y", 1))
+    kvctl(kvd, "snapshot", "restore", "--data-dir", kvd.data, bad, expect=1, says="0000000001.seg: damaged at offset 64")
+    for member in ("one/../../x", "/tmp/x", "one/LOCK"):
+        with tarfile.open(bad, "w") as tar:
+            tar.addfile(tarfile.TarInfo(member))
+        kvctl(kvd, "snapshot", "restore", "--data-dir", kvd.data, bad, expect=1, says="no file of a snapshot")
+    with tarfile.open(bad, "w") as tar:
+        link = tarfile.TarInfo("one/CATALOG")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    kvctl(kvd, "snapshot", "restore", "--data-dir", kvd.data, bad, expect=1, says="no file of a snapshot")
+    code, log = kvd.fails("--restore", bad)
+    is_(code, EXIT_CORRUPT, "kvd --restore says damaged", log)
+    is_([n for n in os.listdir(kvd.data) if n.startswith(("restore", "replaced"))], [], "nothing is left of what was refused")
+    kvd.start()
+    is_(kvd.client()("GET", "a"), b"x" * 5000, "and the data is as it was")
+
+
+run(test_basics, test_redis_names, test_timed, test_under_load, test_kill, test_no_room, test_kvctl, test_round_trip, test_refused)

@@ -13,6 +13,8 @@ TOP = os.environ.get("top_srcdir") or os.path.dirname(os.path.dirname(HERE))
 
 # kvctl has the files of a store at hand only where nobody has it open: it sees the offline tools, not the engine.
 OFFLINE = "store/offline.h"
+# A snapshot is files, whoever has the store open: those who pack it or put it back see this.
+SNAPSHOTS = "store/snapshot_tool.h"
 FRONT = {"store": "store/store.h", "proto": "proto/resp.h", "cmd": "cmd/cmd.h"}
 
 # room: (other rooms whose front door it may open, headers of libraries it must not see)
@@ -61,6 +63,8 @@ def judge(room, kind, name):
         return "no room of this name"
     if other not in may:
         return f"{room} must not know {other}"
+    if name == SNAPSHOTS and room in ("kvctl", "daemon"):
+        return None
     door = OFFLINE if (room, other) == ("kvctl", "store") else FRONT.get(other, name)
     if name != door:
         return f"the front door is {door}"

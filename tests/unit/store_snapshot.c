@@ -2,6 +2,7 @@
  *
  * Segments closed by hand, and snapshots: what they hold, and what every fault on the way leaves behind.
  */
+#include "store/snapshot_tool.h"
 #include "store_fixture.h"
 
 #define SEG2 "0000000002.seg"

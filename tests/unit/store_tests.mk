@@ -1,5 +1,5 @@
 # The storage engine under every kind of damage and failure. Whether these tests would notice a bug: tests/store-mutants.
-STORE_MORE_TESTS = tests/unit/store_checkpoint.t tests/unit/store_recovery.t tests/unit/store_txn.t tests/unit/store_faults.t tests/unit/store_snapshot.t \
+STORE_MORE_TESTS = tests/unit/store_checkpoint.t tests/unit/store_recovery.t tests/unit/store_txn.t tests/unit/store_faults.t tests/unit/store_snapshot.t tests/unit/store_restore.t \
 	tests/unit/store_offline.t tests/unit/store_pack.t tests/unit/store_scrub.t
 check_PROGRAMS += $(STORE_MORE_TESTS)
 TESTS += $(STORE_MORE_TESTS)
@@ -19,6 +19,8 @@ tests_unit_store_scrub_t_SOURCES = tests/unit/store_scrub.c tests/unit/store_fix
 tests_unit_store_scrub_t_LDADD = libsim.la libstore.la libbase.la
 tests_unit_store_offline_t_SOURCES = tests/unit/store_offline.c tests/unit/store_fixture.h
 tests_unit_store_offline_t_LDADD = libsim.la libstore.la libbase.la
+tests_unit_store_restore_t_SOURCES = tests/unit/store_restore.c tests/unit/store_fixture.h
+tests_unit_store_restore_t_LDADD = libsim.la libstore.la libbase.la
 tests_unit_store_faults_t_SOURCES = tests/unit/store_faults.c tests/unit/store_fixture.h
 tests_unit_store_faults_t_LDFLAGS = $(AM_LDFLAGS) $(STORE_WRAP) -Wl,--wrap=free
 tests_unit_store_faults_t_LDADD = libsim.la libstore.la libbase.la
