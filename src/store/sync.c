@@ -340,19 +340,27 @@ static int write_zeros(struct store *s, uint64_t *at, uint64_t end)
 	return 0;
 }
 
-/* Removes the bytes of a refused group, so that no start takes them for commits. */
-static int clean_up(struct store *s)
+/*
+ * Removes the bytes of a refused group, so that no start takes them for commits. At the stop there is no later attempt: where not even zeros can
+ * be written over them, they are cut off together with the reserve, and either way that is synced.
+ */
+static int clean_up(struct store *s, bool stop)
 {
 	struct sync *y = &s->sync;
-	uint64_t offset = atomic_load_explicit(&y->written, memory_order_relaxed) - y->segment->first + SEGMENT_HEADER;
+	uint64_t start = atomic_load_explicit(&y->written, memory_order_relaxed) - y->segment->first + SEGMENT_HEADER, offset = start;
 	uint64_t end = y->garbage_end < y->allocated ? y->garbage_end : y->allocated;
+	int r = 0;
 
-	if (y->garbage_end > y->allocated) {
-		int r = s->io->ftruncate(s->io, y->fd, y->allocated > offset ? y->allocated : offset);
-		if (r)
-			return r;
+	if (y->garbage_end > y->allocated)
+		r = s->io->ftruncate(s->io, y->fd, y->allocated > offset ? y->allocated : offset);
+	if (r == 0)
+		r = write_zeros(s, &offset, end);
+	if (r && stop) {
+		r = s->io->ftruncate(s->io, y->fd, start);
+		y->allocated = start;
 	}
-	int r = write_zeros(s, &offset, end);
+	if (r == 0 && stop)
+		r = s->io->fdatasync(s->io, y->fd);
 	if (r == 0)
 		y->garbage_end = 0;
 	return r;
@@ -474,7 +482,7 @@ static void *run(void *arg)
 		bool stop = is_stopping(y);
 		uint64_t submitted = atomic_load_explicit(&y->submitted, memory_order_acquire);
 		bool full = atomic_load(&y->state) == SYNC_FULL;
-		int r = full && y->garbage_end ? clean_up(s) : 0;
+		int r = full && y->garbage_end ? clean_up(s, stop) : 0;
 		if (r == 0)
 			r = work(s, submitted, stop);
 		else if (atomic_load(&y->written) < submitted)

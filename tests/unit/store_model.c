@@ -39,6 +39,7 @@ struct world {
 	struct state *history; /* states after each commit since the last durable one; [0] is durable */
 	uint64_t *position;
 	size_t count;
+	uint64_t rollbacks; /* of the open store, those seen */
 	size_t taken_back; /* states up to here existed before a rollback; a failing disk may bring them back at the next start */
 	uint32_t next_value;
 	unsigned segment_kib;
@@ -102,6 +103,7 @@ static void open_world(struct world *w, int *ret, struct error *e)
 		.clock = &w->clock.clock,
 	};
 	w->store = NULL;
+	w->rollbacks = 0;
 	*ret = store_open(&o, &w->store, e);
 }
 
@@ -241,18 +243,29 @@ static void check_all(struct world *w, const struct state *s)
 }
 
 /* Commits the disk refused are taken back, and then they never were. */
-static void poll_store(struct world *w)
+/* Before anything new is committed: it gets the positions of what was taken back. */
+static void note_rollback(struct world *w)
 {
-	uint64_t rollbacks = store_rollbacks(w->store);
-
-	store_poll(w->store);
-	if (store_rollbacks(w->store) != rollbacks)
+	if (store_rollbacks(w->store) != w->rollbacks)
 		w->taken_back = w->count;
+	w->rollbacks = store_rollbacks(w->store);
 	while (w->count > 1 && w->position[w->count - 1] > store_position(w->store))
 		w->count--;
 }
 
-/* What is durable now can be forgotten as an alternative. */
+static void poll_store(struct world *w)
+{
+	store_poll(w->store);
+	note_rollback(w);
+}
+
+/* A wait that fails takes back, too. */
+static void wait_for_all(struct world *w)
+{
+	store_wait(w->store, store_position(w->store));
+	note_rollback(w);
+}
+
 static void forget_durable(struct world *w)
 {
 	uint64_t durable = store_durable(w->store);
@@ -334,7 +347,7 @@ static void run_stretch(struct world *w)
 		if (w->lockstep || pick(w, 3) == 0)
 			store_submit(w->store);
 		if (w->lockstep ? pick(w, 3) == 0 : pick(w, 12) == 0)
-			store_wait(w->store, store_position(w->store));
+			wait_for_all(w);
 		if (pick(w, 10) == 0)
 			w->clock.ms += (int64_t)pick(w, 20);
 		if (pick(w, 8) == 0)
@@ -483,7 +496,7 @@ static void end_power(struct world *w)
 		if (pick(w, 2))
 			poll_store(w);
 		if (w->lockstep || pick(w, 2))
-			store_wait(w->store, store_position(w->store));
+			wait_for_all(w);
 		forget_durable(w);
 	}
 	*w->why = 0; /* what a dying machine answered counts for nothing; what it called durable does */
@@ -510,7 +523,7 @@ static void end_failure(struct world *w)
 	simdisk_fail(w->disk, kind, 1 + pick(w, 6), pick(w, 2) ? 1000000 : 0, -error);
 	run_stretch(w);
 	store_submit(w->store);
-	store_wait(w->store, store_position(w->store));
+	wait_for_all(w);
 	poll_store(w);
 	/* Reads go on whatever happened. */
 	if (!*w->why)
