@@ -699,6 +699,40 @@ static void test_rollback(void)
 	fx_done(&f);
 }
 
+/* On a full disk the log goes on at the same positions with something else: what it has seen must not be taken for that. */
+static void test_full_disk(void)
+{
+	struct fx f;
+	bool used;
+
+	fx_init(&f, simdisk_new(8));
+	fx_must_open(&f);
+	fx_put(&f, "a", "1");
+	fx_wait(&f);
+	simdisk_hold(f.disk, SIM_SYNC, true);
+	fx_put(&f, "b", "2");
+	store_submit(f.store);
+	ok(FX_UNTIL(&f, simdisk_waiting(f.disk, SIM_SYNC) == 1), "a commit waits for the disk");
+	fx_put(&f, "never", "3");
+	store_submit(f.store);
+	store_checkpoint(f.store);
+	for (int i = 0; i < 1000; i++) {
+		store_poll(f.store);
+		sched_yield();
+	}
+	simdisk_fail(f.disk, SIM_WRITE, 1, 1000000, -ENOSPC);
+	simdisk_hold(f.disk, SIM_SYNC, false);
+	ok(FX_UNTIL(&f, store_rollbacks(f.store) == 1), "the next one is taken back");
+	simdisk_fail(f.disk, SIM_WRITE, 0, 0, 0);
+	ok(FX_UNTIL(&f, store_health(f.store, NULL) == 0), "there is space again");
+	fx_put(&f, "other", "4");
+	fx_wait(&f);
+	ok(FX_UNTIL(&f, !f.store->checkpoint.job) && f.store->checkpoint.made == 0, "the checkpoint that saw it is given up");
+	fx_kill(&f);
+	ok(starts_alike(&f, &used, NULL) && !used, "and leaves nothing");
+	fx_done(&f);
+}
+
 /* An end in the middle of one. */
 static void test_close_while_writing(void)
 {
@@ -740,6 +774,7 @@ int main(void)
 	test_failing_calls();
 	test_power();
 	test_rollback();
+	test_full_disk();
 	test_close_while_writing();
 	return done();
 }
