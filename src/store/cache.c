@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "base/hash.h"
@@ -57,6 +58,12 @@ void cache_free(struct cache *c)
 	if (c->index)
 		munmap(c->index, (c->mask + 1) * WAYS * sizeof(uint64_t));
 	*c = (struct cache){ 0 };
+}
+
+void cache_clear(struct cache *c)
+{
+	if (c->index)
+		memset(c->index, 0, (c->mask + 1) * WAYS * sizeof(uint64_t));
 }
 
 static uint64_t *find_bucket(const struct cache *c, uint64_t where, uint64_t *ret_tag)

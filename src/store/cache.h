@@ -34,6 +34,9 @@ void cache_put(struct cache *c, uint64_t where, struct slice value);
 void cache_prefetch_index(const struct cache *c, uint64_t where);
 void cache_prefetch_entry(const struct cache *c, uint64_t where);
 
+/* Forgets everything. */
+void cache_clear(struct cache *c);
+
 /* Memory in use now. */
 uint64_t cache_bytes(const struct cache *c);
 

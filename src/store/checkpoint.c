@@ -176,7 +176,8 @@ bool store_checkpoint_due(const struct store *s)
 {
 	uint64_t tail = s->position - s->checkpoint.position, part = expected_size(s) / WORTH_PART;
 
-	return tail > WORTH_BYTES && tail > part;
+	/* A merge changes the segments a checkpoint lists. */
+	return !s->compact.merge && tail > WORTH_BYTES && tail > part;
 }
 
 /* What the walk gives goes to the thread; at its end, the order to finish. */

@@ -6,6 +6,7 @@
 #include "store/inner.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 static void list_segment(struct buf *out, const struct segment *g, bool active)
 {
@@ -20,10 +21,17 @@ static void list_segment(struct buf *out, const struct segment *g, bool active)
 
 static int list_segments(struct store *s, struct buf *out)
 {
+	size_t n;
+
 	buf_reset(out, SIZE_MAX);
-	for (unsigned i = 0; i < s->slots; i++)
-		list_segment(out, s->slot[i], s->slot[i] == s->active);
-	return out->failed ? -ENOMEM : 0;
+	/* While keys move to segments no catalog names yet, their places mean nothing to a start. */
+	if (slots_hold_unnamed(s))
+		return -ESTALE;
+	struct segment **list = slots_list(s, &n);
+	for (size_t i = 0; list && i < n; i++)
+		list_segment(out, list[i], list[i] == s->active);
+	free(list);
+	return list && !out->failed ? 0 : -ENOMEM;
 }
 
 int checkpoint_walk_begin(struct store *s, struct checkpoint_walk *w)
@@ -32,13 +40,13 @@ int checkpoint_walk_begin(struct store *s, struct checkpoint_walk *w)
 		.head = {
 			.store_id = s->id,
 			.position = s->position,
-			.from = s->slots - 1,
 			.offset = s->active->size,
 			.begun_wall_ms = clock_wall_ms(s->clock),
 		},
 	};
 	memcpy(w->head.ns_of, s->ns_of, sizeof(w->head.ns_of));
 	int r = list_segments(s, &w->head.segments);
+	w->head.from = (uint32_t)(w->head.segments.len / CHECKPOINT_SEGMENT) - 1;
 	if (r)
 		checkpoint_walk_free(w);
 	return r;

@@ -52,6 +52,8 @@ void store_fetch_reset(struct store_fetch *f)
 	while (f->first) {
 		struct fetch_item *item = f->first;
 		f->first = item->next;
+		if (item->segment)
+			slots_unpin(f->store, item->segment);
 		free(item->data);
 		free(item);
 	}
@@ -87,6 +89,7 @@ int fetch_add(struct store_fetch *f, uint64_t where)
 	item->fetch = f;
 	item->where = where;
 	item->segment = f->store->slot[locator_slot(where)];
+	item->segment->readers++;
 	if (f->last)
 		f->last->next = item;
 	else

@@ -18,6 +18,7 @@
 #include "store/keydir.h"
 #include "store/locator.h"
 #include "store/pack.h"
+#include "store/merge.h"
 #include "store/recent.h"
 #include "store/record.h"
 #include "store/scrub.h"
@@ -70,8 +71,6 @@ int sync_stop(struct store *s);
 void sync_wake(struct store *s);
 /* Makes the store read-only for a reason that is not the sync thread's. */
 void sync_fail(struct store *s, int error, const char *what);
-/* Writes the catalog from the segment table. Any thread, one at a time: the sync thread while it runs. */
-int sync_write_catalog(struct store *s, bool clean);
 
 /* ---- rollback.c: takes back commits that the disk refused ---- */
 
@@ -90,6 +89,8 @@ struct rollback {
 /* Room for `more` entries: 0 or -ENOMEM. Lets go of entries that can no longer be refused. */
 int rollback_reserve(struct store *s, size_t more);
 void rollback_add(struct store *s, struct undo u);
+/* Lets go of entries that can no longer be refused. */
+void rollback_forget(struct store *s);
 /* Undoes every commit behind what has been released and gives the sync thread its new end. While `refused` is set. */
 void rollback_run(struct store *s);
 void rollback_free(struct store *s);
@@ -149,6 +150,36 @@ struct snapshot_job {
 	char problem[480];
 };
 
+/* ---- slots.c: the slots of segments, and the catalog as their list on disk ---- */
+
+struct slot_list {
+	unsigned *slot;
+	size_t count, cap;
+};
+
+/* A free slot: 0 or -ENOMEM. A slot is used again only after the value cache has forgotten what it knew of it. */
+int slots_take(struct store *s, unsigned *ret);
+/* Takes a segment nobody refers to any more out of the table; the caller frees it. */
+void slots_remove(struct store *s, struct segment *g);
+/* After recovery: all that is there is named, and all but the active segment complete. */
+void slots_opened(struct store *s);
+void slots_free(struct store *s);
+/* The segments of the log in its order, which is that of their positions; free() the list. NULL: no memory. The owner's. */
+struct segment **slots_list(struct store *s, size_t *ret_count);
+/* Whether keys live in segments that the catalog does not name: in the outputs of a merge that is not over. */
+bool slots_hold_unnamed(const struct store *s);
+void slots_stats(const struct store *s, struct store_stats *ret);
+/* One reader less (segment.h). */
+void slots_unpin(struct store *s, struct segment *g);
+
+/* Syncs the directory: 0 or -EIO. When one sync has failed all later ones do: it may have lost names that another thread was about to sync. */
+int slots_sync_dir(struct store *s);
+
+/* Each replaces the catalog and is durable on return; errors as catalog_write. Any thread. */
+int slots_name_active(struct store *s, struct segment *active, bool clean);
+int slots_name_merged(struct store *s);                   /* outputs take the place of inputs, in it and in the table */
+int slots_reserve_numbers(struct store *s, uint64_t next); /* files with numbers below may come into being */
+
 /* ---- the store ---- */
 
 struct store {
@@ -162,10 +193,16 @@ struct store {
 	uint64_t mono_base;
 
 	pthread_mutex_t table_lock;
-	struct segment **slot; /* by locator slot; LOCATOR_SLOTS at most */
-	unsigned slots;
+	struct segment **slot; /* by locator slot, NULL: free; LOCATOR_SLOTS at most */
+	unsigned slots;        /* slots ever used */
+	struct slot_list freed, reusable;
 	struct segment *active;
 	uint64_t next_number;
+	pthread_mutex_t catalog_lock;  /* held while the catalog is replaced; taken before table_lock */
+	struct segment *named_active;  /* under catalog_lock: the one the catalog has without a size */
+	bool dir_failed;               /* under catalog_lock: a sync of the directory failed, and with it names may be lost: none can be made durable any more */
+	uint64_t reserved;             /* under catalog_lock: the catalog's `next`, above every number that may have a file */
+	struct compact compact;
 
 	unsigned databases;
 	struct keydir *keydir[STORE_MAX_DATABASES]; /* by namespace */
@@ -210,8 +247,10 @@ bool store_is_full(const struct store *s);
 /* There was no memory to take a write back: the store takes and tells nothing more until it is opened anew. */
 void store_lose_sight(struct store *s);
 
-/* Adds a segment to the table: NULL when there is no memory or no slot. */
+/* Adds a segment of the catalog to the table: NULL when there is no memory or no slot. */
 struct segment *store_add_segment(struct store *s, uint64_t number, uint64_t first);
+/* The same for what a merge makes: with a number of its own, and not named by any catalog yet. */
+struct segment *store_add_output(struct store *s, uint64_t first);
 /* The descriptor for reading a segment, opened on first use; a negative errno. Any thread. */
 int store_segment_fd(struct store *s, struct segment *g);
 /* Takes the youngest segment out of the table again; it has no file yet. */

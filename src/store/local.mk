@@ -8,6 +8,7 @@ libstore_la_SOURCES = \
 	src/store/checkpoint_load.c \
 	src/store/checkpoint_walk.c \
 	src/store/commit.c \
+	src/store/compact.c \
 	src/store/damaged.c src/store/damaged.h \
 	src/store/expire.c \
 	src/store/fetch.c \
@@ -26,6 +27,8 @@ libstore_la_SOURCES = \
 	src/store/manifest.c src/store/manifest.h \
 	src/store/offline.c src/store/offline.h \
 	src/store/pack.c src/store/pack.h \
+	src/store/merge.c src/store/merge.h \
+	src/store/merge_copy.c \
 	src/store/read.c \
 	src/store/recent.c src/store/recent.h \
 	src/store/record.c src/store/record.h \
@@ -48,6 +51,7 @@ libstore_la_SOURCES = \
 	src/store/store.c src/store/store.h \
 	src/store/survey.c src/store/survey.h \
 	src/store/sync.c \
+	src/store/slots.c \
 	src/store/tail.c src/store/tail.h \
 	src/store/txn.c src/store/txn.h \
 	src/store/verify.c src/store/verify.h \

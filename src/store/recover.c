@@ -209,23 +209,19 @@ static int create_store(struct store *s, struct error *e)
 	return 0;
 }
 
-static int open_existing(struct store *s, const struct catalog *c, struct error *e)
+static int open_existing(struct store *s, struct listing *l, struct error *e)
 {
-	s->id = c->store_id;
-	s->next_number = c->next;
-	struct listing l = { .s = s, .c = c, .e = e };
-	int r = look_for_leftovers(&l);
-	if (r == 0)
-		r = replay_all(s, c, e);
-	if (r == 0)
-		remove_leftovers(&l);
-	return r;
+	s->id = l->c->store_id;
+	s->next_number = s->reserved = l->c->next;
+	int r = look_for_leftovers(l);
+	return r ? r : replay_all(s, l->c, e);
 }
 
 int recover_open(struct store *s, struct error *e)
 {
 	bool writable = !(s->options.flags & STORE_READ_ONLY);
 	struct catalog c = { 0 };
+	struct listing l = { .s = s, .c = &c, .e = e };
 
 	int r = check_directory(s, e);
 	if (r == 0 && writable)
@@ -236,7 +232,7 @@ int recover_open(struct store *s, struct error *e)
 		return r;
 	r = catalog_read(s->io, s->dir, &c, e);
 	if (r == -ENOENT) {
-		struct listing l = { .s = s, .e = e };
+		l.c = NULL;
 		e->code = 0;
 		r = look_for_leftovers(&l);
 		if (r == 0 && s->options.flags & STORE_CREATE)
@@ -244,7 +240,7 @@ int recover_open(struct store *s, struct error *e)
 		if (r == 0)
 			r = create_store(s, e);
 	} else if (r == 0) {
-		r = open_existing(s, &c, e);
+		r = open_existing(s, &l, e);
 	} else {
 		char text[sizeof(e->text)];
 		snprintf(text, sizeof(text), "%s", e->text);
@@ -252,14 +248,16 @@ int recover_open(struct store *s, struct error *e)
 	}
 	if (r == 0 && writable) {
 		/* From now on the log grows: the mark of the clean stop goes. It also shows that this directory can be written, before ready. */
-		s->sync.segment = s->active;
 		/* What cannot be used now must not be found by a later start, when the log has grown over what does not fit. */
 		if (s->checkpoint.unusable)
 			s->io->unlink(s->io, s->dir, CHECKPOINT_NAME);
-		r = sync_write_catalog(s, false);
+		r = slots_name_active(s, s->active, false);
 		if (r)
 			error_set(e, r, "%s/" CATALOG_NAME ": cannot write: %s", s->options.path, strerror(-r));
 	}
+	/* Not before: what was read may be a catalog whose name was never synced, and the one on the disk may name them. */
+	if (r == 0 && l.c)
+		remove_leftovers(&l);
 	catalog_free(&c);
 	if (r == 0)
 		store_tell(s, (struct store_event){ .kind = STORE_EVENT_RECOVERED, .records = s->recovered_records, .bytes = s->recovered_bytes },

@@ -204,7 +204,8 @@ static int open_segment(struct replay *p, const struct catalog_segment *in)
 static int open_segments(struct replay *p, const struct catalog *c)
 {
 	for (size_t i = 0; i < c->count; i++) {
-		if (i && p->g->first - SEGMENT_HEADER + p->g->size != c->segment[i].first)
+		/* Where a merge has been, the log has holes. */
+		if (i && p->g->first - SEGMENT_HEADER + p->g->size > c->segment[i].first)
 			return error_set(p->e, -EUCLEAN, "%s/" CATALOG_NAME ": segment %" PRIu64 " does not follow the one before it",
 				p->s->options.path, c->segment[i].number);
 		int r = open_segment(p, &c->segment[i]);
@@ -318,8 +319,6 @@ int replay_all(struct store *s, const struct catalog *c, struct error *e)
 		return r;
 	s->active = p.g;
 	s->position = p.g->first - SEGMENT_HEADER + p.g->size;
-	for (unsigned i = 0; i + 1 < s->slots; i++)
-		s->slot[i]->sealed = true;
 	s->recovery_us = (clock_mono_ns(s->clock) - start) / 1000;
 	return 0;
 }

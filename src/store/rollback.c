@@ -28,6 +28,11 @@ static void forget(struct store *s, uint64_t position)
 	}
 }
 
+void rollback_forget(struct store *s)
+{
+	forget(s, store_releasable(s));
+}
+
 int rollback_reserve(struct store *s, size_t more)
 {
 	struct rollback *r = &s->rollback;
@@ -129,6 +134,12 @@ void rollback_run(struct store *s)
 	s->active->size = end - s->active->first + SEGMENT_HEADER;
 	s->position = end;
 	tail_cut(&s->tail, end);
+	/* A chunk that is left empty may have been begun for a segment that is gone. */
+	struct chunk *left = tail_youngest(&s->tail);
+	if (left && left->len == 0) {
+		left->segment = s->active;
+		left->number = s->active->number;
+	}
 	recent_clear(&s->recent);
 	for (unsigned i = 0; i < STORE_MAX_DATABASES; i++)
 		if (s->flushed_at[i] > end)

@@ -285,7 +285,7 @@ static int list_segments(struct store *s)
 	c->list = calloc(s->slots ? s->slots : 1, sizeof(*c->list));
 	for (unsigned i = 0; c->list && i < s->slots; i++) {
 		const struct segment *g = s->slot[i];
-		if (!g || durable <= g->first)
+		if (!g || g->role == SEGMENT_OUTPUT || durable <= g->first)
 			continue;
 		uint64_t end = durable - g->first + SEGMENT_HEADER;
 		c->list[c->count++] = (struct scrub_segment){ g->number, g->first, end < g->size ? end : g->size };

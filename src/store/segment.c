@@ -43,28 +43,80 @@ void segment_encode_header(char *out, const struct segment *g, uint64_t store_id
 	put_le32(out + 60, crc_update(0, out, 60));
 }
 
-int segment_create(struct io *io, int dir, const struct segment *g, uint64_t store_id, int64_t now_wall_ms, int *ret_fd)
+static void fill_new_name(char out[SEGMENT_NEW_NAME_SIZE], const struct segment *g)
+{
+	segment_name(out, g->number);
+	memcpy(out + strlen(out), SEGMENT_NEW_SUFFIX, sizeof(SEGMENT_NEW_SUFFIX));
+}
+
+/* The file with its header and `reserve` zeros behind it. */
+static int make_file(struct io *io, int dir, const struct segment *g, const char *head, size_t reserve, int *ret_fd)
 {
 	static const char zeros[SEGMENT_RESERVE];
-	char name[SEGMENT_NAME_SIZE], new_name[SEGMENT_NAME_SIZE + 8], head[SEGMENT_HEADER];
+	char new_name[SEGMENT_NEW_NAME_SIZE];
 
-	segment_encode_header(head, g, store_id, now_wall_ms);
-	segment_name(name, g->number);
-	snprintf(new_name, sizeof(new_name), "%s" SEGMENT_NEW_SUFFIX, name);
+	fill_new_name(new_name, g);
 	int r = io->unlink(io, dir, new_name); /* of an attempt that failed */
 	if (r && r != -ENOENT)
 		return r;
 	int fd = io->open(io, dir, new_name, O_RDWR | O_CREAT | O_EXCL, 0600);
 	if (fd < 0)
 		return fd;
-	struct iovec v[] = { { head, sizeof(head) }, { (void *)(uintptr_t)zeros, sizeof(zeros) } };
-	ssize_t n = io->pwritev(io, fd, v, 2, 0);
-	r = n < 0 ? (int)n : io->fsync(io, fd);
-	if (r == 0)
-		r = io->rename(io, dir, new_name, name);
-	if (r < 0) {
+	struct iovec v[] = { { (void *)(uintptr_t)head, SEGMENT_HEADER }, { (void *)(uintptr_t)zeros, reserve } };
+	ssize_t n = io->pwritev(io, fd, v, reserve ? 2 : 1, 0);
+	if (n < 0) {
 		io->close(io, fd);
 		io->unlink(io, dir, new_name); /* a second failure changes nothing: such files go at the next start */
+		return (int)n;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int segment_begin(struct io *io, int dir, const struct segment *g, uint64_t store_id, int64_t now_wall_ms, int *ret_fd)
+{
+	char head[SEGMENT_HEADER];
+
+	segment_encode_header(head, g, store_id, now_wall_ms);
+	return make_file(io, dir, g, head, 0, ret_fd);
+}
+
+int segment_give_name(struct io *io, int dir, const struct segment *g)
+{
+	char name[SEGMENT_NAME_SIZE], new_name[SEGMENT_NEW_NAME_SIZE];
+
+	segment_name(name, g->number);
+	fill_new_name(new_name, g);
+	return io->rename(io, dir, new_name, name);
+}
+
+void segment_remove(struct io *io, int dir, const struct segment *g, bool named)
+{
+	char name[SEGMENT_NAME_SIZE], new_name[SEGMENT_NEW_NAME_SIZE];
+
+	segment_name(name, g->number);
+	fill_new_name(new_name, g);
+	io->unlink(io, dir, new_name);
+	if (named)
+		io->unlink(io, dir, name);
+}
+
+int segment_create(struct io *io, int dir, const struct segment *g, uint64_t store_id, int64_t now_wall_ms, int *ret_fd)
+{
+	char head[SEGMENT_HEADER], new_name[SEGMENT_NEW_NAME_SIZE];
+	int fd;
+
+	segment_encode_header(head, g, store_id, now_wall_ms);
+	int r = make_file(io, dir, g, head, SEGMENT_RESERVE, &fd);
+	if (r)
+		return r;
+	r = io->fsync(io, fd);
+	if (r == 0)
+		r = segment_give_name(io, dir, g);
+	if (r < 0) {
+		fill_new_name(new_name, g);
+		io->close(io, fd);
+		io->unlink(io, dir, new_name);
 		return r;
 	}
 	*ret_fd = fd;

@@ -30,6 +30,15 @@
 #define SEGMENT_SIZE_MIN (UINT64_C(1) << 20)
 #define SEGMENT_SIZE_MAX (UINT64_C(16) << 30)
 #define SEGMENT_NAME_SIZE 32
+#define SEGMENT_NEW_NAME_SIZE (SEGMENT_NAME_SIZE + 8)
+
+/* What a merge does with a segment. */
+enum segment_role {
+	SEGMENT_IN_LOG,
+	SEGMENT_INPUT,  /* being merged */
+	SEGMENT_OUTPUT, /* being made by a merge: no catalog names it yet */
+	SEGMENT_STRAY,  /* of a merge that failed late: in use, but no catalog will ever name it */
+};
 
 struct segment {
 	uint64_t number;
@@ -39,6 +48,14 @@ struct segment {
 	uint32_t seed;       /* record_segment_seed */
 	unsigned slot;       /* index in the store's table, part of every locator */
 	bool sealed;
+	bool unnamed;        /* no catalog names it yet. Under the store's table lock. */
+	_Atomic bool complete; /* the catalog names it with its size: it never changes again */
+	_Atomic int role;    /* enum segment_role; changed under the table lock */
+	bool stuck;          /* a merge failed on it: left alone until the store is opened anew */
+	unsigned readers;    /* who needs the file beside the keydir (fetches, links being made): it stays while there are any. The owner's. */
+	uint64_t judged;     /* every record was the current version of its key at some moment after this position; 0: not known */
+	uint64_t kept;       /* bytes of its records that are no values: tombstones a merge had to keep */
+	struct segment *previous; /* the active segment before this one; valid until this one is complete */
 	_Atomic int fd;      /* -1: not opened yet. Opened by the thread that first needs it. */
 };
 
@@ -62,6 +79,14 @@ int segment_create(struct io *io, int dir, const struct segment *g, uint64_t sto
 
 /* The checksum that stands in the header of an open segment: it differs from that of any other one, even of the same number. */
 int segment_header_sum(struct io *io, int fd, uint32_t *ret);
+/*
+ * The same in two steps, for a file that gets its content before its name: segment_begin makes NNNNNNNNNN.seg.new with its header, not synced;
+ * segment_give_name renames it.
+ */
+int segment_begin(struct io *io, int dir, const struct segment *g, uint64_t store_id, int64_t now_wall_ms, int *ret_fd);
+int segment_give_name(struct io *io, int dir, const struct segment *g);
+/* Removes the file, best effort: under its name only when it was given it, since a file of that number may be of an attempt that failed. */
+void segment_remove(struct io *io, int dir, const struct segment *g, bool named);
 
 /* Reads and checks the header against number and store id. -EUCLEAN: not that segment; -EPROTONOSUPPORT: a newer format. */
 int segment_check_header(struct io *io, int fd, uint64_t store_id, uint64_t number, uint64_t *ret_first, struct error *e);

@@ -64,13 +64,19 @@ void store_poll(struct store *s)
 	(void)n; /* nothing there is as good */
 	pool_poll(s);
 	scrub_poll(s);
-	if (atomic_load(&s->sync.refused)) {
+	bool refused = atomic_load(&s->sync.refused);
+	if (refused) {
 		rollback_run(s);
 		s->rolled_back++;
 	}
 	tell_state(s);
 	checkpoint_turn(s);
 	snapshot_poll(s);
+	/* A merge may commit (it deletes what has expired). Before that the caller must see how far the rollback went. */
+	if (refused)
+		store_notify(s);
+	else
+		compact_poll(s);
 	tail_trim(&s->tail, store_durable(s));
 }
 
@@ -301,9 +307,7 @@ void store_stats(const struct store *s, struct store_stats *ret)
 		.cache_hits = s->cache.hits,
 		.cache_misses = s->cache.misses,
 		.fetches = s->fetches,
-		.segments = s->slots,
 		.active_segment = s->active->number,
-		.oldest_segment = s->slot[0]->number,
 		.commits = s->commits,
 		.records = s->records,
 		.bytes_appended = s->bytes_appended,
@@ -338,8 +342,6 @@ void store_stats(const struct store *s, struct store_stats *ret)
 		ret->expiring += keydir_expiring(s->keydir[i]);
 		ret->keydir_bytes += keydir_bytes(s->keydir[i]);
 	}
-	for (unsigned i = 0; i < s->slots; i++) {
-		ret->log_bytes += s->slot[i]->size;
-		ret->live_bytes += atomic_load_explicit(&s->slot[i]->live_bytes, memory_order_relaxed);
-	}
+	slots_stats(s, ret);
+	compact_stats(s, ret);
 }

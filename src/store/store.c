@@ -52,45 +52,59 @@ void store_lose_sight(struct store *s)
 
 /* ---- segments ---- */
 
-struct segment *store_add_segment(struct store *s, uint64_t number, uint64_t first)
+static struct segment *add_segment(struct store *s, uint64_t number, uint64_t first, bool unnamed, enum segment_role role)
 {
-	struct segment *g = s->slots < LOCATOR_SLOTS ? calloc(1, sizeof(*g)) : NULL;
+	struct segment *g = calloc(1, sizeof(*g));
 
-	if (!g)
+	if (!g || slots_take(s, &g->slot)) {
+		free(g);
 		return NULL;
+	}
 	g->number = number;
 	g->first = first;
 	g->size = SEGMENT_HEADER;
 	g->seed = record_segment_seed(s->id, number);
+	g->unnamed = unnamed;
+	g->role = role;
 	atomic_init(&g->fd, -1);
 	pthread_mutex_lock(&s->table_lock);
-	g->slot = s->slots;
-	s->slot[s->slots++] = g;
+	s->slot[g->slot] = g;
 	if (s->next_number <= number)
 		s->next_number = number + 1;
 	pthread_mutex_unlock(&s->table_lock);
 	return g;
 }
 
+struct segment *store_add_segment(struct store *s, uint64_t number, uint64_t first)
+{
+	return add_segment(s, number, first, false, SEGMENT_IN_LOG);
+}
+
+struct segment *store_add_output(struct store *s, uint64_t first)
+{
+	return add_segment(s, s->next_number, first, true, SEGMENT_OUTPUT);
+}
+
 void store_drop_segment(struct store *s)
 {
-	pthread_mutex_lock(&s->table_lock);
-	struct segment *g = s->slot[--s->slots];
-	s->slot[s->slots] = NULL;
-	s->next_number = g->number;
-	s->active = s->slot[s->slots - 1];
+	struct segment *g = s->active;
+
+	if (s->next_number == g->number + 1)
+		s->next_number = g->number;
+	s->active = g->previous;
 	s->active->sealed = false;
-	pthread_mutex_unlock(&s->table_lock);
+	slots_remove(s, g);
 	free(g);
 }
 
 struct segment *store_begin_segment(struct store *s)
 {
 	char name[SEGMENT_NAME_SIZE];
-	struct segment *g = store_add_segment(s, s->next_number, s->position);
+	struct segment *g = add_segment(s, s->next_number, s->position, true, SEGMENT_IN_LOG);
 
 	if (!g)
 		return NULL;
+	g->previous = s->active;
 	s->active->sealed = true;
 	s->active = g;
 	segment_name(name, g->number);
@@ -195,11 +209,7 @@ static void release(struct store *s)
 	txn_free(s->txn);
 	pack_free(&s->pack);
 	tail_free(&s->tail);
-	for (unsigned i = 0; i < s->slots; i++) {
-		if (atomic_load(&s->slot[i]->fd) >= 0)
-			s->io->close(s->io, atomic_load(&s->slot[i]->fd));
-		free(s->slot[i]);
-	}
+	slots_free(s);
 	if (s->slot)
 		munmap(s->slot, LOCATOR_SLOTS * sizeof(*s->slot));
 	if (s->notify_fd >= 0)
@@ -209,6 +219,7 @@ static void release(struct store *s)
 	if (s->dir >= 0)
 		s->io->close(s->io, s->dir);
 	pthread_mutex_destroy(&s->table_lock);
+	pthread_mutex_destroy(&s->catalog_lock);
 	free(s);
 }
 
@@ -224,6 +235,7 @@ static int open_store(struct store *s, struct error *e)
 	r = recover_open(s, e);
 	if (r)
 		return r;
+	slots_opened(s);
 	r = make_keydirs(s);
 	if (r == 0)
 		r = snapshot_start(s);
@@ -258,6 +270,7 @@ int store_open(const struct store_options *options, struct store **ret, struct e
 	atomic_store(&s->sync.durability, s->options.durability);
 	atomic_store(&s->sync.interval_ms, s->options.interval_ms);
 	pthread_mutex_init(&s->table_lock, NULL);
+	pthread_mutex_init(&s->catalog_lock, NULL);
 	pool_start(s);
 	scrub_init(s);
 	r = open_store(s, e);
@@ -283,8 +296,7 @@ static int mark_clean(struct store *s)
 	int r = s->io->ftruncate(s->io, fd, s->active->size);
 	if (r == 0)
 		r = s->io->fsync(s->io, fd);
-	s->sync.segment = s->active;
-	return r ? r : sync_write_catalog(s, true);
+	return r ? r : slots_name_active(s, s->active, true);
 }
 
 int store_close(struct store *s)
@@ -293,6 +305,7 @@ int store_close(struct store *s)
 		return 0;
 	txn_abort(s->txn);
 	snapshot_stop(s);
+	merge_stop(s);
 	store_poll(s);
 	store_submit(s);
 	s->closing = true;

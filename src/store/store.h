@@ -65,6 +65,8 @@ enum store_event_kind {
 	STORE_EVENT_SCRUBBED,   /* everything was read back: records, bytes; the text has what is damaged */
 	STORE_EVENT_SNAPSHOT,        /* a snapshot is complete: file is its name, bytes of its files */
 	STORE_EVENT_SNAPSHOT_FAILED, /* a snapshot could not be made or removed: file is its name, text has the reason */
+	STORE_EVENT_MERGED,     /* segments were merged: bytes before are `offset`, after are `bytes` */
+	STORE_EVENT_MERGE_FAILED, /* a merge was given up, nothing is lost; with a damaged record: file, offset */
 };
 
 struct store_event {
@@ -172,6 +174,41 @@ unsigned store_expire_some(struct store *s, unsigned pages);
 int store_checkpoint(struct store *s);
 /* Whether the log has grown so much since the last one that another one pays. Call by timer. */
 bool store_checkpoint_due(const struct store *s);
+/* ---- segments and their merging (compaction) ---- */
+
+/*
+ * Compaction merges complete segments: their live records are copied to new ones in the background, and the space of overwritten, deleted
+ * and expired ones comes back. Reads and writes go on. It needs space for the copies; when there is none it stops without a trace.
+ */
+enum store_compact_flag {
+	STORE_COMPACT_FORCE = 1, /* also segments without garbage */
+};
+
+/*
+ * By hand: the active segment is sealed, then every segment with garbage is merged, oldest first. 0: it has begun, or begins after the merge that
+ * is running; it is over when store_stats' compactions_done has reached *ret_ticket. -EALREADY: one is waiting or running by hand, and
+ * *ret_ticket is that one's. STORE_REFUSED: the store takes no writes.
+ */
+int store_compact(struct store *s, unsigned flags, uint64_t *ret_ticket);
+/* Lets merges stand still, and go on. */
+void store_compact_pause(struct store *s, bool pause);
+
+struct store_compaction {
+	unsigned garbage_ratio; /* percent of the log that may be garbage before merges begin by themselves; 0: they never do */
+	uint64_t min_garbage;   /* bytes of garbage below which they do not */
+	uint64_t rate;          /* bytes read and written a second; 0: no limit */
+};
+void store_set_compaction(struct store *s, const struct store_compaction *c);
+/* Begins a merge when there is too much garbage, the segments with most of it first. Call by timer: each call begins at most one. */
+void store_compact_tick(struct store *s);
+
+struct store_segment {
+	uint64_t number, first, size, live_bytes;
+	uint64_t tombstone_bytes; /* of records a merge had to keep though they are no values */
+	bool active, complete, merging;
+};
+/* All segments in log order; *ret_list is to be freed with free(). The number of them, or -ENOMEM. */
+long store_segments(struct store *s, struct store_segment **ret_list);
 
 /* ---- transactions ---- */
 
@@ -365,10 +402,21 @@ struct store_stats {
 	uint64_t checkpoint_age_ms, checkpoint_bytes, checkpoint_keys;
 	uint64_t checkpoint_us;           /* how long writing it took; 0: an earlier run did */
 	uint64_t checkpoints, checkpoint_failures; /* since open */
+	uint64_t garbage_bytes;           /* bytes of complete segments that merging them could free */
+	bool merging, compacting, compact_paused; /* a merge runs; one by hand runs or waits */
+	uint64_t merges, merges_failed;   /* since open */
+	uint64_t merge_bytes_read, merge_bytes_written, merge_bytes_saved; /* since open, the running one included but for saved */
+	uint64_t merge_bytes_total;       /* bytes the running merge has to read; 0: none runs */
+	uint64_t merge_bytes_done;        /* bytes it has read */
+	uint64_t compactions_done;        /* by hand, since open */
+	uint64_t compact_bytes_before, compact_bytes_after, compact_bytes_saved; /* of the last one by hand */
+	int compact_result;               /* of the last one by hand: 0 or a negative errno */
 };
 void store_stats(const struct store *s, struct store_stats *ret);
 uint64_t store_count(const struct store *s, unsigned db);
 uint64_t store_expiring(const struct store *s, unsigned db);
 unsigned store_databases(const struct store *s);
+/* Why the last merge that failed did, or "". */
+const char *store_compact_problem(const struct store *s);
 
 #endif

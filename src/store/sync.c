@@ -175,30 +175,6 @@ static void publish_durable(struct store *s, uint64_t position)
 	pthread_mutex_unlock(&y->lock);
 }
 
-int sync_write_catalog(struct store *s, bool clean)
-{
-	struct catalog c = { .store_id = s->id, .clean = clean };
-
-	pthread_mutex_lock(&s->table_lock);
-	c.segment = calloc(s->slots ? s->slots : 1, sizeof(*c.segment));
-	for (unsigned i = 0; c.segment && i < s->slots; i++) {
-		const struct segment *g = s->slot[i];
-		/* A segment younger than the one being written has no file yet. */
-		if (!g || (s->sync.segment && g->number > s->sync.segment->number))
-			continue;
-		bool last = g == s->sync.segment;
-		c.segment[c.count++] = (struct catalog_segment){ g->number, g->first, last ? 0 : g->size };
-		if (last && clean)
-			c.clean_size = g->size;
-		if (g->number >= c.next)
-			c.next = g->number + 1;
-	}
-	pthread_mutex_unlock(&s->table_lock);
-	int r = c.segment ? catalog_write(s->io, s->dir, &c) : -ENOMEM;
-	catalog_free(&c);
-	return r;
-}
-
 /*
  * The old segment is written and synced: make the new file, name it, cut what the old one had allocated ahead. A failure leaves at most a file that no
  * catalog names, and the next attempt (or start) removes it.
@@ -218,14 +194,12 @@ static int switch_segment(struct store *s, struct segment *next, const char **re
 	r = segment_create(s->io, s->dir, next, s->id, clock_wall_ms(s->clock), &fd);
 	if (r)
 		return r;
-	r = catalog_sync_dir(s->io, s->dir);
+	r = slots_sync_dir(s);
 	if (r == 0) {
 		*ret_what = "naming the segment after";
-		y->segment = next;
-		r = sync_write_catalog(s, false);
+		r = slots_name_active(s, next, false);
 	}
 	if (r) {
-		y->segment = old;
 		s->io->close(s->io, fd);
 		return r;
 	}
@@ -234,7 +208,10 @@ static int switch_segment(struct store *s, struct segment *next, const char **re
 	struct segment *wanted = next;
 	atomic_compare_exchange_strong(&y->wanted, &wanted, NULL);
 	atomic_store(&next->fd, fd);
+	y->segment = next;
 	y->fd = fd;
+	/* From here on a merge may take the old one, and close its file. */
+	atomic_store(&old->complete, true);
 	y->allocated = SEGMENT_HEADER + SEGMENT_RESERVE;
 	atomic_store(&y->named, next->number);
 	store_notify(s);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/segment.h"
+
 #define MAX_SPARES 2
 
 void tail_init(struct tail *t)
@@ -88,6 +90,7 @@ char *tail_room(struct tail *t, struct segment *segment, uint64_t position, size
 	if (!c)
 		return NULL;
 	c->segment = segment;
+	c->number = segment->number;
 	c->position = position;
 	t->ring[(t->head + t->count) & (t->ring_cap - 1)] = c;
 	t->count++;
@@ -102,7 +105,7 @@ void tail_advance(struct tail *t, size_t len)
 	chunk_at(t, t->count - 1)->len += len;
 }
 
-const char *tail_at(const struct tail *t, uint64_t position)
+static const struct chunk *find_chunk(const struct tail *t, uint64_t position)
 {
 	size_t low = 0, high = t->count;
 
@@ -116,7 +119,21 @@ const char *tail_at(const struct tail *t, uint64_t position)
 			high = mid;
 	}
 	const struct chunk *c = chunk_at(t, low);
-	return position - c->position < c->len ? c->data + (position - c->position) : NULL;
+	return position - c->position < c->len ? c : NULL;
+}
+
+const char *tail_at(const struct tail *t, uint64_t position)
+{
+	const struct chunk *c = find_chunk(t, position);
+
+	return c ? c->data + (position - c->position) : NULL;
+}
+
+const char *tail_at_segment(const struct tail *t, const struct segment *g, uint64_t position)
+{
+	const struct chunk *c = find_chunk(t, position);
+
+	return c && c->number == g->number ? c->data + (position - c->position) : NULL;
 }
 
 static void drop_oldest(struct tail *t)

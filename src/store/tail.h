@@ -20,7 +20,8 @@ struct segment;
 
 struct chunk {
 	_Atomic(struct chunk *) next;
-	struct segment *segment;
+	struct segment *segment; /* gone, perhaps, when all of the chunk is on disk and a merge has taken the segment's place */
+	uint64_t number;   /* of the segment; never used twice */
 	uint64_t position; /* of the first byte */
 	size_t len, cap;   /* the owner's; final once next is set */
 	char data[];
@@ -43,6 +44,9 @@ void tail_advance(struct tail *t, size_t len);
 
 /* The bytes at a position, or NULL when they are no longer (or not) in memory. */
 const char *tail_at(const struct tail *t, uint64_t position);
+
+/* The same for a record of a certain segment: a segment made by a merge has positions that other records had in the log. */
+const char *tail_at_segment(const struct tail *t, const struct segment *g, uint64_t position);
 
 /* Lets go of chunks that are durable and too old to keep. */
 void tail_trim(struct tail *t, uint64_t durable);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * The store against a plain model: random transactions, ordered reads, expiry, checkpoints, snapshots, clean reopen, kill, power loss at any
- * call, failing calls.
+ * The store against a plain model: random transactions, ordered reads, expiry, checkpoints, snapshots, segments begun and merged at any time, clean reopen, kill, power loss at
+ * any call, failing calls.
  * What a store shows after any of these must be the model's state after some commit, none of them older than the last one known durable.
  *
  * KVD_TEST_SEED=N replays one case; KVD_TEST_CASES=N sets how many are run.
  */
 #include <errno.h>
 #include <sched.h>
+#include <poll.h>
 #include "sim/simdisk.h"
 #include "store/inner.h"
 #include "store/snapshot_tool.h"
@@ -43,11 +44,11 @@ struct world {
 	size_t taken_back; /* states up to here existed before a rollback; a failing disk may bring them back at the next start */
 	uint32_t next_value;
 	unsigned segment_kib;
-	bool lockstep;
 	unsigned from_checkpoint; /* starts that used one */
 	char snapshot[20];        /* name of the last one made; empty: none */
 	struct state snapshot_state;
 	unsigned snapshots;
+	bool lockstep, merges, failing;
 	enum store_durability durability;
 	char why[200];
 };
@@ -105,6 +106,8 @@ static void open_world(struct world *w, int *ret, struct error *e)
 	w->store = NULL;
 	w->rollbacks = 0;
 	*ret = store_open(&o, &w->store, e);
+	if (*ret == 0)
+		store_set_compaction(w->store, &(struct store_compaction){ .garbage_ratio = 20, .min_garbage = 1 });
 }
 
 static struct state *last_state(struct world *w)
@@ -340,6 +343,37 @@ static void run_snapshot(struct world *w)
 	} while (st.running);
 }
 
+static bool is_merging(struct world *w)
+{
+	struct store_stats stats;
+
+	store_stats(w->store, &stats);
+	return (stats.merging || stats.compacting) && !simdisk_is_dead(w->disk);
+}
+
+/* Segments are begun and merged, by hand or by themselves; sometimes the world waits for that, usually it goes on meanwhile. */
+static void run_merges(struct world *w)
+{
+	uint64_t ticket, number;
+
+	if (pick(w, 6) == 0)
+		store_rotate(w->store, &number);
+	if (pick(w, 12) == 0)
+		store_compact(w->store, pick(w, 2) ? STORE_COMPACT_FORCE : 0, &ticket);
+	if (pick(w, 4) == 0)
+		store_compact_tick(w->store);
+	if (pick(w, 10) == 0 && !w->failing) {
+		while (is_merging(w)) {
+			struct pollfd ready = { .fd = store_notify_fd(w->store), .events = POLLIN };
+			poll(&ready, 1, 100);
+			poll_store(w);
+			store_submit(w->store);
+		}
+		if (!simdisk_is_dead(w->disk) && !*w->why)
+			check_all(w, last_state(w));
+	}
+}
+
 static void run_stretch(struct world *w)
 {
 	for (size_t n = pick(w, 60); n > 0 && !*w->why; n--) {
@@ -356,6 +390,8 @@ static void run_stretch(struct world *w)
 			store_checkpoint(w->store);
 		if (pick(w, 150) == 0)
 			run_snapshot(w);
+		if (w->merges)
+			run_merges(w);
 		poll_store(w);
 		forget_durable(w);
 	}
@@ -446,10 +482,9 @@ static void reopen(struct world *w, const char *how)
 	if (pick(w, 4) == 0)
 		simdisk_die_at(w->disk, 1 + pick(w, 12)); /* a crash during recovery */
 	open_world(w, &r, &e);
-	/* The removal of unfinished snapshots comes last and may fail: then it is opened, and the power goes right afterwards. */
-	while ((r || w->snapshots) && simdisk_is_dead(w->disk)) {
-		if (r == 0)
-			store_close(w->store);
+	/* It may die as late as in the removal of files nobody needs any more, and then the opening was a good one. */
+	while (simdisk_is_dead(w->disk)) {
+		store_close(w->store);
 		simdisk_power_cycle(w->disk);
 		if (pick(w, 3) == 0)
 			simdisk_die_at(w->disk, 1 + pick(w, 12));
@@ -458,8 +493,6 @@ static void reopen(struct world *w, const char *how)
 	simdisk_die_at(w->disk, 0);
 	if (r)
 		snprintf(w->why, sizeof(w->why), "after %s it does not open: %.120s", how, e.text);
-	else if (simdisk_is_dead(w->disk))
-		snprintf(w->why, sizeof(w->why), "it opened on a dead machine");
 	else
 		settle(w, how);
 }
@@ -497,6 +530,10 @@ static void end_power(struct world *w)
 			poll_store(w);
 		if (w->lockstep || pick(w, 2))
 			wait_for_all(w);
+		if (w->merges) {
+			run_merges(w);
+			poll_store(w);
+		}
 		forget_durable(w);
 	}
 	*w->why = 0; /* what a dying machine answered counts for nothing; what it called durable does */
@@ -521,7 +558,9 @@ static void end_failure(struct world *w)
 	enum simdisk_call kind = pick(w, 2) ? SIM_WRITE : SIM_SYNC;
 
 	simdisk_fail(w->disk, kind, 1 + pick(w, 6), pick(w, 2) ? 1000000 : 0, -error);
+	w->failing = true;
 	run_stretch(w);
+	w->failing = false;
 	store_submit(w->store);
 	wait_for_all(w);
 	poll_store(w);
@@ -558,6 +597,7 @@ static bool run_case(uint64_t seed)
 	w.position = calloc(HISTORY, sizeof(*w.position));
 	w.segment_kib = 1024;
 	w.lockstep = pick(&w, 2);
+	w.merges = pick(&w, 3) == 0;
 	w.durability = pick(&w, 4) ? STORE_ALWAYS : pick(&w, 2) ? STORE_INTERVAL : STORE_NEVER;
 	open_world(&w, &r, &e);
 	if (r)

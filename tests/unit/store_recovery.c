@@ -657,8 +657,8 @@ static void test_catalog_of_earlier_stop(void)
 	}
 }
 
-/* A catalog that is whole and wrong: a sealed segment ends one record earlier than the next one begins. */
-static void test_catalog_with_gap(void)
+/* A catalog that is whole and wrong: a sealed segment ends one record later than the next one begins. (Holes are what merges leave.) */
+static void test_catalog_with_overlap(void)
 {
 	struct buf dump = { 0 };
 	struct catalog c;
@@ -670,12 +670,12 @@ static void test_catalog_with_gap(void)
 	int dir = io->open_dir(io, "sim");
 	if (catalog_read(io, dir, &c, &e))
 		bail("no catalog");
-	c.segment[0].size -= record_size(4, 300000, false);
+	c.segment[1].first -= record_size(4, 300000, false);
 	if (catalog_write(io, dir, &c))
 		bail("no catalog written");
 	catalog_free(&c);
 	io->close(io, dir);
-	refuses(&f, -EUCLEAN, "CATALOG", "a catalog with a gap between two segments");
+	refuses(&f, -EUCLEAN, "CATALOG", "a catalog with two segments that overlap");
 	buf_free(&dump);
 }
 
@@ -980,7 +980,7 @@ int main(void)
 	test_older_segment();
 	test_catalog();
 	test_catalog_of_earlier_stop();
-	test_catalog_with_gap();
+	test_catalog_with_overlap();
 	test_owner();
 	test_read_only();
 	test_leftovers();

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The owner's side of a merge: which records are still needed, where keys live now, and when it is safe to go on. Each answer is a bounded piece of
+ * work. The rules are those of doc/durability.md.
+ */
+#include "store/txn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define PROBES 64 /* lookups that are overlapped */
+
+static void set_role(struct store *s, struct segment *g, enum segment_role role)
+{
+	pthread_mutex_lock(&s->table_lock);
+	g->role = role;
+	pthread_mutex_unlock(&s->table_lock);
+}
+
+/* ---- judging ---- */
+
+static void prefetch(struct store *s, const struct merge_item *item, size_t n)
+{
+	struct keydir_probe probe[PROBES];
+	size_t probes = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (s->keydir[item[i].r.ns])
+			probe[probes++] = (struct keydir_probe){ .k = s->keydir[item[i].r.ns], .key = item[i].r.key };
+	keydir_prefetch(probe, probes);
+}
+
+static bool look_up(const struct store *s, const struct record *r, struct keydir_entry *ret)
+{
+	return s->keydir[r->ns] && keydir_get(s->keydir[r->ns], r->key, ret) == 0;
+}
+
+/*
+ * A tombstone (of a key or a namespace) hides older versions from the replay. It may go when none are left: none in older segments, and those of the
+ * run go with it. Or when a younger version hides them as well.
+ */
+static bool is_needed_tombstone(const struct merge *m, const struct merge_item *item)
+{
+	struct keydir_entry entry;
+
+	if (item->r.type == RECORD_GAP) /* says of a place that it is not known, and the place goes */
+		return false;
+	if (item->r.position < m->clean_before)
+		return false;
+	if (item->r.type != RECORD_DELETE)
+		return true;
+	return !look_up(m->store, &item->r, &entry) || read_position(m->store, entry.where) <= item->r.position;
+}
+
+static void judge_item(struct merge *m, struct merge_item *item)
+{
+	struct store *s = m->store;
+	struct keydir_entry entry;
+
+	if (!merge_is_value(&item->r)) {
+		item->keep = is_needed_tombstone(m, item);
+		return;
+	}
+	item->keep = look_up(s, &item->r, &entry) && entry.where == item->where;
+	item->expired = item->keep && txn_is_expired(s, entry.expire_ms);
+}
+
+/* Keys whose time has come are deleted the ordinary way, with a tombstone, so that their records need not be copied. */
+static void delete_expired(struct merge *m)
+{
+	struct store *s = m->store;
+	struct txn *t = NULL;
+	uint64_t position, n = 0;
+
+	for (size_t i = 0; i < m->items; i++) {
+		if (!m->item[i].expired)
+			continue;
+		if (!t)
+			t = txn_begin(s, NULL);
+		if (txn_add_delete(t, 0, m->item[i].r.ns, m->item[i].r.key)) {
+			txn_abort(t);
+			return;
+		}
+		n++;
+	}
+	if (!t || txn_commit(t, &position))
+		return;
+	s->expired += n;
+	for (size_t i = 0; i < m->items; i++)
+		m->item[i].keep &= !m->item[i].expired;
+}
+
+static int judge(struct merge *m)
+{
+	struct store *s = m->store;
+
+	for (size_t i = 0; i < m->items; i++) {
+		if (i % PROBES == 0)
+			prefetch(s, &m->item[i], m->items - i < PROBES ? m->items - i : PROBES);
+		judge_item(m, &m->item[i]);
+	}
+	if (store_health(s, NULL) == 0)
+		delete_expired(m);
+	m->settle_at = s->position;
+	return 0;
+}
+
+static int add_output(struct merge *m)
+{
+	struct store *s = m->store;
+
+	if (m->outputs == m->outputs_cap) {
+		size_t cap = m->outputs_cap ? m->outputs_cap * 2 : 8;
+		struct segment **more = realloc(m->output, cap * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		m->output = more;
+		m->outputs_cap = cap;
+	}
+	struct segment *g = store_add_output(s, m->next_first);
+	if (!g)
+		return -ENOMEM;
+	g->sealed = true;
+	g->judged = m->begun_at;
+	m->output[m->outputs++] = g;
+	return 0;
+}
+
+/* ---- waiting for what a power loss or a rollback could take back ---- */
+
+static int wait_durable(struct merge *m)
+{
+	struct store *s = m->store;
+
+	if (store_durable(s) >= m->settle_at)
+		return 0;
+	if (atomic_load(&s->sync.state) == SYNC_FAILED)
+		return -EROFS;
+	if (atomic_load(&s->sync.barrier) < m->settle_at)
+		store_barrier(s);
+	return MERGE_NOT_YET;
+}
+
+static int settle(struct merge *m)
+{
+	/* A commit was taken back: a record that was judged obsolete may be current again. */
+	if (m->store->rolled_back != m->rollbacks)
+		return -EAGAIN;
+	return wait_durable(m);
+}
+
+/* ---- moving ---- */
+
+static int move(struct merge *m)
+{
+	struct store *s = m->store;
+	struct keydir_entry entry, old;
+
+	for (size_t i = 0; i < m->items; i++) {
+		const struct merge_item *item = &m->item[i];
+		if (i % PROBES == 0)
+			prefetch(s, item, m->items - i < PROBES ? m->items - i : PROBES);
+		if (!merge_is_value(&item->r) || !look_up(s, &item->r, &entry) || entry.where != item->from)
+			continue;
+		entry.where = item->where;
+		if (keydir_put(s->keydir[item->r.ns], item->r.key, entry, &old) < 0) {
+			m->unmoved = true;
+			continue;
+		}
+		store_count_dead(s, item->from);
+		store_count_live(s, item->where);
+	}
+	m->settle_at = s->position;
+	return 0;
+}
+
+static int end_moves(struct merge *m)
+{
+	struct store *s = m->store;
+
+	if (s->rolled_back != m->rollbacks || m->unmoved) {
+		/* Keys that were given back their old places move now. */
+		m->rollbacks = s->rolled_back;
+		m->unmoved = false;
+		m->settle_at = s->position;
+		return MERGE_AGAIN;
+	}
+	int r = wait_durable(m);
+	if (r)
+		return r;
+	/* A flushed database still counts while it could be put back, and while a thread frees it. */
+	rollback_forget(s);
+	for (size_t i = 0; i < m->inputs; i++)
+		if (atomic_load(&m->input[i]->live_bytes))
+			return MERGE_NOT_YET;
+	return 0;
+}
+
+static int retire(struct merge *m)
+{
+	struct store *s = m->store;
+
+	for (size_t i = 0; i < m->inputs; i++)
+		if (m->input[i]->readers)
+			return MERGE_NOT_YET;
+	for (size_t i = 0; i < m->inputs; i++)
+		slots_remove(s, m->input[i]);
+	m->retired = true;
+	return 0;
+}
+
+/* ---- the life of a merge ---- */
+
+static int answer(struct merge *m, enum merge_ask ask)
+{
+	switch (ask) {
+	case MERGE_JUDGE:
+		return judge(m);
+	case MERGE_OUTPUT:
+		return add_output(m);
+	case MERGE_SETTLE:
+		return settle(m);
+	case MERGE_MOVE:
+		return move(m);
+	case MERGE_MOVED:
+		return end_moves(m);
+	case MERGE_RETIRE:
+		return retire(m);
+	case MERGE_NOTHING:
+	case MERGE_DONE:
+		break;
+	}
+	return 0;
+}
+
+bool merge_poll(struct merge *m)
+{
+	pthread_mutex_lock(&m->lock);
+	enum merge_ask ask = m->ask;
+	pthread_mutex_unlock(&m->lock);
+	if (ask == MERGE_NOTHING || ask == MERGE_DONE)
+		return ask == MERGE_DONE;
+	int r = answer(m, ask);
+	if (r == MERGE_NOT_YET)
+		return false;
+	pthread_mutex_lock(&m->lock);
+	m->answer = r;
+	m->ask = MERGE_NOTHING;
+	pthread_cond_signal(&m->answered);
+	pthread_mutex_unlock(&m->lock);
+	return false;
+}
+
+int merge_start(struct store *s, struct segment **input, size_t n, uint64_t clean_before)
+{
+	struct merge *m = calloc(1, sizeof(*m));
+	pthread_condattr_t monotonic;
+
+	if (!m) {
+		free(input);
+		return -ENOMEM;
+	}
+	m->store = s;
+	m->input = input;
+	m->inputs = n;
+	m->clean_before = clean_before;
+	m->begun_at = m->settle_at = s->position;
+	m->rollbacks = s->rolled_back;
+	m->next_first = input[0]->first;
+	m->out_fd = -1;
+	atomic_store(&m->rate, s->compact.settings.rate);
+	atomic_store(&m->paused, s->compact.paused);
+	for (size_t i = 0; i < n; i++)
+		atomic_fetch_add(&m->bytes_total, input[i]->size - SEGMENT_HEADER);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_mutex_init(&m->lock, NULL);
+	pthread_cond_init(&m->answered, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	int r = -pthread_create(&m->thread, NULL, merge_run, m);
+	if (r) {
+		pthread_cond_destroy(&m->answered);
+		pthread_mutex_destroy(&m->lock);
+		free(m->input);
+		free(m);
+		return r;
+	}
+	for (size_t i = 0; i < n; i++)
+		set_role(s, input[i], SEGMENT_INPUT);
+	s->compact.merge = m;
+	return 0;
+}
+
+/* The inputs were replaced; unlinked, too, unless the store was closed just then. */
+static void drop_inputs(struct merge *m)
+{
+	struct io *io = m->store->io;
+
+	for (size_t i = 0; i < m->inputs; i++) {
+		if (atomic_load(&m->input[i]->fd) >= 0)
+			io->close(io, atomic_load(&m->input[i]->fd));
+		free(m->input[i]);
+	}
+}
+
+/* Nothing has happened: the log is as it was. */
+static void drop_outputs(struct merge *m)
+{
+	struct store *s = m->store;
+
+	for (size_t i = 0; i < m->outputs; i++) {
+		slots_remove(s, m->output[i]);
+		free(m->output[i]);
+	}
+	for (size_t i = 0; i < m->inputs; i++) {
+		set_role(s, m->input[i], SEGMENT_IN_LOG);
+		m->input[i]->stuck = m->input[i] == m->problem_segment;
+	}
+}
+
+/*
+ * Keys live in the outputs, the catalog names the inputs: both stay as they are. Merging the inputs again would take what lives in the outputs
+ * for garbage, so they are left alone until the next start, which finds all in the inputs.
+ */
+static void leave_both(struct merge *m)
+{
+	struct store *s = m->store;
+
+	for (size_t i = 0; i < m->outputs; i++)
+		set_role(s, m->output[i], SEGMENT_STRAY);
+	for (size_t i = 0; i < m->inputs; i++) {
+		set_role(s, m->input[i], SEGMENT_IN_LOG);
+		m->input[i]->stuck = true;
+	}
+}
+
+struct merge *merge_free(struct merge *m)
+{
+	if (!m)
+		return NULL;
+	pthread_join(m->thread, NULL);
+	if (m->retired)
+		drop_inputs(m);
+	else if (!m->moving)
+		drop_outputs(m);
+	else if (!m->switched) /* otherwise the store is being closed: the inputs go with the table, and their files at the next start */
+		leave_both(m);
+	pthread_cond_destroy(&m->answered);
+	pthread_mutex_destroy(&m->lock);
+	buf_free(&m->out);
+	free(m->from);
+	free(m->input);
+	free(m->output);
+	free(m);
+	return NULL;
+}
+
+void merge_stop(struct store *s)
+{
+	struct merge *m = s->compact.merge;
+
+	s->compact.closed = true;
+	if (!m)
+		return;
+	pthread_mutex_lock(&m->lock);
+	m->stop = true;
+	pthread_cond_signal(&m->answered);
+	pthread_mutex_unlock(&m->lock);
+	s->compact.merge = merge_free(m);
+}

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The merge's thread: reads the inputs, writes the outputs, and walks through the steps merge.h lists. It never looks at the keydir.
+ */
+#include "store/window.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define READ_STEP ((size_t)1 << 20)   /* bytes looked at for one batch */
+#define WRITE_STEP ((size_t)1 << 20)  /* bytes gathered for one write */
+#define SYNC_STEP ((uint64_t)8 << 20) /* bytes written between syncs: a large one would make the log's own sync wait */
+#define RETRY_MS 1000                 /* until a catalog that could not be written is tried again */
+#define PACE_MS 20                    /* a rest that is shorter is not taken */
+
+/* ---- waiting ---- */
+
+static int ask_owner(struct merge *m, enum merge_ask ask)
+{
+	pthread_mutex_lock(&m->lock);
+	m->ask = ask;
+	store_notify(m->store);
+	while (m->ask != MERGE_NOTHING && !m->stop)
+		pthread_cond_wait(&m->answered, &m->lock);
+	int r = m->stop ? -ECANCELED : m->answer;
+	pthread_mutex_unlock(&m->lock);
+	return r;
+}
+
+/* Rests, or until the store is closed: -ECANCELED then. */
+static int rest(struct merge *m, uint64_t ms)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += (time_t)(ms / 1000);
+	until.tv_nsec += (long)(ms % 1000) * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&m->lock);
+	while (!m->stop && pthread_cond_timedwait(&m->answered, &m->lock, &until) != ETIMEDOUT)
+		;
+	int r = m->stop ? -ECANCELED : 0;
+	pthread_mutex_unlock(&m->lock);
+	return r;
+}
+
+static uint64_t read_clock(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Keeps to the rate, and stands still while paused. */
+static int keep_pace(struct merge *m, uint64_t bytes)
+{
+	int r = 0;
+
+	while (r == 0 && atomic_load(&m->paused)) {
+		r = rest(m, 50);
+		m->pace_ns = 0;
+	}
+	uint64_t rate = atomic_load(&m->rate), now = rate ? read_clock() : 0;
+	if (rate == 0 || r)
+		return r;
+	/* Counted anew every second, so that a change of the rate or a slow disk is not made up for. */
+	if (m->pace_ns == 0 || now - m->pace_ns > 1000000000) {
+		m->pace_ns = now;
+		m->pace_bytes = 0;
+	}
+	m->pace_bytes += bytes;
+	uint64_t due_ms = m->pace_bytes * 1000 / rate, passed_ms = (now - m->pace_ns) / 1000000;
+	if (due_ms < passed_ms + PACE_MS)
+		return 0;
+	r = rest(m, due_ms - passed_ms);
+	m->pace_ns = 0;
+	return r;
+}
+
+/* ---- reading ---- */
+
+static int fail(struct merge *m, int error, const char *what, const struct segment *g)
+{
+	char name[SEGMENT_NAME_SIZE];
+
+	segment_name(name, g->number);
+	if (!*m->problem)
+		snprintf(m->problem, sizeof(m->problem), "%s %s: %s", what, name, strerror(-error));
+	return error;
+}
+
+static int report_damage(struct merge *m, struct segment *g, uint64_t offset)
+{
+	char name[SEGMENT_NAME_SIZE];
+
+	segment_name(name, g->number);
+	snprintf(m->problem, sizeof(m->problem), "%s: damaged at offset %" PRIu64 ": a record fails its checksum", name, offset);
+	m->problem_segment = g;
+	m->problem_offset = offset;
+	return -EUCLEAN;
+}
+
+/* Fills the batch with records from *at on, whose bytes stay valid until the next call; *at moves behind them. */
+static int read_batch(struct merge *m, struct window *w, struct segment *g, uint64_t *at)
+{
+	struct slice bytes;
+	uint64_t begun = *at;
+	int r = window_at(w, *at, READ_STEP, &bytes);
+
+	for (m->items = 0; r == 0 && m->items < MERGE_BATCH && *at < w->limit;) {
+		struct merge_item *item = &m->item[m->items];
+		*item = (struct merge_item){ 0 };
+		int d = record_decode(bytes.ptr, bytes.len, record_bind(g->seed, *at), &item->r, &item->size);
+		if (d == RECORD_SHORT && m->items)
+			break;
+		if (d == RECORD_SHORT && item->size > bytes.len && item->size <= w->limit - *at) {
+			r = window_at(w, *at, item->size, &bytes);
+			if (r == 0 && bytes.len < item->size)
+				return report_damage(m, g, *at);
+			continue;
+		}
+		if (d || item->r.ns >= STORE_MAX_DATABASES || item->r.position != g->first - SEGMENT_HEADER + *at)
+			return report_damage(m, g, *at);
+		item->where = locator_make(g->slot, *at, item->size);
+		bytes = slice_skip(bytes, item->size);
+		*at += item->size;
+		m->items++;
+	}
+	return r ? fail(m, r, "reading", g) : keep_pace(m, *at - begun);
+}
+
+/* ---- writing ---- */
+
+static struct segment *current_output(const struct merge *m)
+{
+	return m->out_fd >= 0 ? m->output[m->outputs - 1] : NULL;
+}
+
+static int write_out(struct merge *m)
+{
+	struct store *s = m->store;
+	struct segment *g = current_output(m);
+	struct iovec v = { m->out.ptr, m->out.len };
+
+	if (m->out.len == 0)
+		return 0;
+	ssize_t n = s->io->pwritev(s->io, m->out_fd, &v, 1, g->size - m->out.len);
+	if (n < 0)
+		return fail(m, (int)n, "writing", g);
+	atomic_fetch_add(&m->bytes_written, m->out.len);
+	uint64_t len = m->out.len;
+	m->unsynced += len;
+	buf_reset(&m->out, WRITE_STEP * 2);
+	if (m->unsynced >= SYNC_STEP) {
+		int r = s->io->fdatasync(s->io, m->out_fd);
+		if (r)
+			return fail(m, r, "syncing", g);
+		m->unsynced = 0;
+	}
+	return keep_pace(m, len);
+}
+
+static int end_output(struct merge *m)
+{
+	struct store *s = m->store;
+	struct segment *g = current_output(m);
+
+	if (!g)
+		return 0;
+	int r = write_out(m);
+	if (r)
+		return r;
+	r = s->io->fsync(s->io, m->out_fd);
+	if (r)
+		return fail(m, r, "syncing", g);
+	m->next_first = g->first - SEGMENT_HEADER + g->size;
+	m->unsynced = 0;
+	m->out_fd = -1; /* the segment has it */
+	return 0;
+}
+
+static int begin_output(struct merge *m)
+{
+	struct store *s = m->store;
+	int r = end_output(m);
+
+	if (r == 0)
+		r = ask_owner(m, MERGE_OUTPUT);
+	if (r)
+		return r;
+	struct segment *g = m->output[m->outputs - 1];
+	r = segment_begin(s->io, s->dir, g, s->id, clock_wall_ms(s->clock), &m->out_fd);
+	if (r) {
+		m->out_fd = -1;
+		return fail(m, r, "making", g);
+	}
+	atomic_store(&g->fd, m->out_fd);
+	return 0;
+}
+
+static int note_place(struct merge *m, uint64_t where)
+{
+	if (m->froms == m->froms_cap) {
+		size_t cap = m->froms_cap ? m->froms_cap * 2 : 4096;
+		uint64_t *more = realloc(m->from, cap * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		m->from = more;
+		m->froms_cap = cap;
+	}
+	m->from[m->froms++] = where;
+	return 0;
+}
+
+/* Appends a record: itself, but for place, position and the batch it was in, which is long complete. */
+static int copy_record(struct merge *m, struct record r, uint64_t size, uint64_t from)
+{
+	struct segment *g = current_output(m);
+	uint64_t limit = atomic_load_explicit(&m->store->sync.segment_size, memory_order_relaxed);
+	int error = 0;
+
+	if (!g || (g->size > SEGMENT_HEADER && g->size + size > limit)) {
+		error = begin_output(m);
+		if (error)
+			return error;
+		g = current_output(m);
+	}
+	if (merge_is_value(&r))
+		error = note_place(m, from);
+	else
+		g->kept += size;
+	if (error || buf_reserve(&m->out, size))
+		return fail(m, -ENOMEM, "writing", g);
+	r.flags |= RECORD_COMMIT;
+	r.position = g->first - SEGMENT_HEADER + g->size;
+	r.distance = 0; /* all before it is durable: it was when its inputs were sealed */
+	record_encode(m->out.ptr + m->out.len, &r, record_bind(g->seed, g->size));
+	m->out.len += size;
+	g->size += size;
+	return m->out.len >= WRITE_STEP ? write_out(m) : 0;
+}
+
+/* Exchanges of databases concern no record: all of a run come to one arrangement, which is written at its end. */
+static void fold_swap(struct merge *m, const struct record *r)
+{
+	unsigned other = r->key.len == 2 ? get_le16(r->key.ptr) : r->ns;
+
+	if (other >= STORE_MAX_DATABASES)
+		return;
+	uint8_t keep = m->database[r->ns];
+	m->database[r->ns] = m->database[other];
+	m->database[other] = keep;
+}
+
+static int write_swaps(struct merge *m)
+{
+	uint8_t now[STORE_MAX_DATABASES];
+	char key[2];
+	int r = 0;
+
+	for (unsigned i = 0; i < STORE_MAX_DATABASES; i++)
+		now[i] = (uint8_t)i;
+	for (unsigned i = 0; i < STORE_MAX_DATABASES && r == 0; i++) {
+		if (now[i] == m->database[i])
+			continue;
+		unsigned other = i + 1;
+		while (now[other] != m->database[i])
+			other++;
+		now[other] = now[i];
+		now[i] = m->database[i];
+		put_le16(key, (uint16_t)other);
+		struct record swap = { .type = RECORD_SWAP, .ns = i, .expire_wall_ms = RECORD_NEVER, .key = slice(key, sizeof(key)) };
+		r = copy_record(m, swap, record_size(sizeof(key), 0, false), 0);
+	}
+	return r;
+}
+
+static int copy_segment(struct merge *m, struct segment *g)
+{
+	struct store *s = m->store;
+	struct window w = { .io = s->io, .fd = store_segment_fd(s, g), .limit = g->size };
+	int r = w.fd < 0 ? fail(m, w.fd, "opening", g) : 0;
+
+	for (uint64_t at = SEGMENT_HEADER, begun = at; r == 0 && at < g->size; begun = at) {
+		r = read_batch(m, &w, g, &at);
+		atomic_fetch_add(&m->bytes_read, at - begun);
+		if (r == 0)
+			r = ask_owner(m, MERGE_JUDGE);
+		for (size_t i = 0; i < m->items && r == 0; i++) {
+			const struct merge_item *item = &m->item[i];
+			if (item->r.type == RECORD_SWAP)
+				fold_swap(m, &item->r);
+			else if (item->keep)
+				r = copy_record(m, item->r, item->size, item->where);
+		}
+	}
+	buf_free(&w.data);
+	return r;
+}
+
+/* ---- the steps ---- */
+
+static int copy_all(struct merge *m)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < STORE_MAX_DATABASES; i++)
+		m->database[i] = (uint8_t)i;
+	for (size_t i = 0; i < m->inputs && r == 0; i++)
+		r = copy_segment(m, m->input[i]);
+	if (r == 0)
+		r = write_swaps(m);
+	return r ? r : end_output(m);
+}
+
+static int name_outputs(struct merge *m)
+{
+	struct store *s = m->store;
+
+	if (m->outputs == 0)
+		return 0;
+	/* A file with a number the catalog does not know would prove the catalog an old copy. */
+	struct segment *last = m->output[m->outputs - 1];
+	int r = slots_reserve_numbers(s, last->number + 1);
+	m->naming = r == 0;
+	for (size_t i = 0; i < m->outputs && r == 0; i++)
+		r = segment_give_name(s->io, s->dir, m->output[i]);
+	if (r == 0)
+		r = slots_sync_dir(s);
+	return r ? fail(m, r, "naming", last) : 0;
+}
+
+static int move_segment(struct merge *m, struct segment *g, size_t *next)
+{
+	struct store *s = m->store;
+	struct window w = { .io = s->io, .fd = atomic_load(&g->fd), .limit = g->size };
+	int r = 0;
+
+	for (uint64_t at = SEGMENT_HEADER; r == 0 && at < g->size;) {
+		r = read_batch(m, &w, g, &at);
+		for (size_t i = 0; i < m->items && r == 0; i++)
+			if (merge_is_value(&m->item[i].r))
+				m->item[i].from = m->from[(*next)++];
+		if (r == 0)
+			r = ask_owner(m, MERGE_MOVE);
+	}
+	buf_free(&w.data);
+	return r;
+}
+
+static int move_all(struct merge *m)
+{
+	int r = MERGE_AGAIN;
+
+	m->moving = true;
+	while (r == MERGE_AGAIN) {
+		size_t next = 0;
+		r = 0;
+		for (size_t i = 0; i < m->outputs && r == 0; i++)
+			r = move_segment(m, m->output[i], &next);
+		if (r == 0)
+			r = ask_owner(m, MERGE_MOVED);
+	}
+	return r;
+}
+
+/* Both sets of files are there, so either catalog is right; what cannot be told apart after -EIO need not be. */
+static int switch_catalog(struct merge *m)
+{
+	for (;;) {
+		int r = slots_name_merged(m->store);
+		m->switched = r == 0;
+		if (r == 0 || r == -EIO)
+			return r ? fail(m, r, "naming", m->input[0]) : 0;
+		if (rest(m, RETRY_MS))
+			return -ECANCELED;
+	}
+}
+
+static void remove_inputs(struct merge *m)
+{
+	struct store *s = m->store;
+
+	for (size_t i = 0; i < m->inputs; i++) {
+		int fd = atomic_exchange(&m->input[i]->fd, -1);
+		if (fd >= 0)
+			s->io->close(s->io, fd);
+		segment_remove(s->io, s->dir, m->input[i], true); /* what stays is removed at the next start */
+	}
+}
+
+static void remove_outputs(struct merge *m)
+{
+	struct store *s = m->store;
+
+	for (size_t i = 0; i < m->outputs; i++) {
+		int fd = atomic_exchange(&m->output[i]->fd, -1);
+		if (fd >= 0)
+			s->io->close(s->io, fd);
+		segment_remove(s->io, s->dir, m->output[i], m->naming);
+	}
+}
+
+static int merge_all(struct merge *m)
+{
+	int r = copy_all(m);
+
+	if (r == 0)
+		r = ask_owner(m, MERGE_SETTLE);
+	if (r == 0)
+		r = name_outputs(m);
+	if (r == 0)
+		r = move_all(m);
+	if (r == 0)
+		r = switch_catalog(m);
+	if (r == 0)
+		r = ask_owner(m, MERGE_RETIRE);
+	if (r == 0)
+		remove_inputs(m);
+	return r;
+}
+
+void *merge_run(void *arg)
+{
+	struct merge *m = arg;
+
+#ifdef SYS_ioprio_set
+	/* Of this thread: class 3, idle. Where it is not allowed or means nothing, the rate is what bounds the merge. */
+	syscall(SYS_ioprio_set, 1, 0, 3 << 13);
+#endif
+	m->result = merge_all(m);
+	if (m->result && !m->moving)
+		remove_outputs(m);
+	pthread_mutex_lock(&m->lock);
+	m->ask = MERGE_DONE;
+	pthread_mutex_unlock(&m->lock);
+	store_notify(m->store);
+	return NULL;
+}
