@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum type { SIZE, DURATION, INTEGER, BOOL, MODE, ENUM, USER, GROUP, STRING, OR_OFF, LETTERS, PATH };
+enum type { SIZE, DURATION, INTEGER, BOOL, MODE, ENUM, USER, GROUP, STRING, OR_OFF, HOURS, LETTERS, PATH };
 
 struct option {
 	const char *name;
@@ -131,7 +131,7 @@ static void put_bound(enum type type, uint64_t v)
 static void put_option(const struct option *o)
 {
 	static const char *const nouns[] = { "size", "duration", "number", "yes | no", "mode", "", "user", "group", "text",
-		"number", "letters", "path" };
+		"number", "hours", "letters", "path" };
 
 	*o->done = true;
 	fputs(".It Ic ", stdout);

@@ -215,9 +215,10 @@ static void print_persistence(struct page *p)
 		"rdb_last_bgsave_status:%s\r\nrdb_last_bgsave_time_sec:%lld\r\nrdb_current_bgsave_time_sec:%d\r\n",
 		snap->last_result ? "err" : "ok", snap->last_us ? (long long)(snap->last_us / 1000000) : -1,
 		snap->running ? 0 : -1);
-	buf_printf(p->out, "aof_enabled:1\r\naof_rewrite_in_progress:0\r\n");
-	buf_printf(p->out, "aof_rewrite_scheduled:0\r\naof_last_rewrite_time_sec:-1\r\naof_current_rewrite_"
-			   "time_sec:-1\r\naof_last_bgrewrite_status:ok\r\n");
+	buf_printf(p->out, "aof_enabled:1\r\naof_rewrite_in_progress:%d\r\n", s->merging);
+	buf_printf(p->out, "aof_rewrite_scheduled:%d\r\naof_last_rewrite_time_sec:-1\r\naof_current_rewrite_"
+			   "time_sec:-1\r\naof_last_bgrewrite_status:%s\r\n",
+		s->compacting && !s->merging, s->compact_result ? "err" : "ok");
 	buf_printf(p->out,
 		"aof_last_write_status:%s\r\naof_current_size:%llu\r\naof_base_size:%llu\r\naof_pending_"
 		"rewrite:0\r\naof_buffer_length:%llu\r\n",

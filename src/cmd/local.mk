@@ -8,6 +8,7 @@ libcmd_la_SOURCES = \
 	src/cmd/cmd.h \
 	src/cmd/command.c \
 	src/cmd/commands.def \
+	src/cmd/compact.c \
 	src/cmd/config.c \
 	src/cmd/counter.c \
 	src/cmd/dispatch.c \

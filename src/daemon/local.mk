@@ -2,6 +2,7 @@ noinst_LTLIBRARIES += libdaemon.la
 libdaemon_la_SOURCES = \
 	src/daemon/accept.c \
 	src/daemon/alias.c src/daemon/alias.h \
+	src/daemon/compaction.c \
 	src/daemon/config.c \
 	src/daemon/conn.c src/daemon/conn.h \
 	src/daemon/daemon.c src/daemon/daemon.h \

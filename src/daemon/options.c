@@ -92,6 +92,27 @@ static int parse_owner(enum option_type type, const char *text, uint64_t *ret)
 	return 0;
 }
 
+/* Exactly HH:MM-HH:MM. */
+static int parse_hours(const char *text, uint64_t *ret)
+{
+	static const char form[] = "dd:dd-dd:dd";
+	unsigned n[8], digits = 0;
+
+	if (strlen(text) != sizeof(form) - 1)
+		return -EINVAL;
+	for (size_t i = 0; i < sizeof(form) - 1; i++) {
+		if (form[i] != 'd' ? text[i] != form[i] : text[i] < '0' || text[i] > '9')
+			return -EINVAL;
+		if (form[i] == 'd')
+			n[digits++] = (unsigned)(text[i] - '0');
+	}
+	unsigned from_hour = n[0] * 10 + n[1], from = n[2] * 10 + n[3], to_hour = n[4] * 10 + n[5], to = n[6] * 10 + n[7];
+	if (from_hour > 23 || from > 59 || to_hour > 23 || to > 59)
+		return -EINVAL;
+	*ret = (uint64_t)(from_hour * 60 + from) * 1440 + to_hour * 60 + to;
+	return 0;
+}
+
 static int parse_number(const struct option_info *info, const char *text, uint64_t *ret)
 {
 	struct slice s = slice_str(text);
@@ -115,6 +136,8 @@ static int parse_number(const struct option_info *info, const char *text, uint64
 	case OPTION_TYPE_OR_OFF:
 		*ret = OPTION_UNSET;
 		return strcmp(text, "-1") ? num_parse_u64(s, ret) : 0;
+	case OPTION_TYPE_HOURS:
+		return parse_hours(text, ret);
 	case OPTION_TYPE_LETTERS:
 		return text[strspn(text, info->choices)] ? -EINVAL : 0;
 	case OPTION_TYPE_STRING:
@@ -174,7 +197,7 @@ static void print_bound(struct buf *b, enum option_type type, uint64_t v)
 static void print_allowed(struct buf *b, const struct option_info *info)
 {
 	static const char *const nouns[] = { "a size", "a duration", "an integer", "yes or no", "an octal mode", "one of",
-		"a user", "a group", "a text", "-1 or an integer", "letters of", "an absolute path" };
+		"a user", "a group", "a text", "-1 or an integer", "hours as 02:00-05:00", "letters of", "an absolute path" };
 
 	buf_append_str(b, nouns[info->type]);
 	if (info->type == OPTION_TYPE_ENUM || info->type == OPTION_TYPE_LETTERS)

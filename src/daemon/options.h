@@ -37,6 +37,7 @@ enum option_type {
 	OPTION_TYPE_GROUP,
 	OPTION_TYPE_STRING,
 	OPTION_TYPE_OR_OFF,  /* number, or OPTION_UNSET for the text -1 */
+	OPTION_TYPE_HOURS,   /* 02:00-05:00; number: minute of the day it begins * 1440 + the one it ends */
 	OPTION_TYPE_LETTERS, /* text of letters that are among the choices */
 	OPTION_TYPE_PATH, /* absolute; relative ones only on the command line, taken from the working directory */
 };

@@ -297,8 +297,10 @@ void server_tick(struct server *s)
 	}
 	store_scrub_tick(s->store);
 	cmd_tick(s->env, store_now(s->store));
-	if (!s->stopping)
+	if (!s->stopping) {
 		begin_checkpoint(s);
+		compaction_tick(s);
+	}
 	snapshots_tick(s);
 	s->store_ready = true; /* should a notification ever be missed */
 }

@@ -71,6 +71,7 @@ struct server {
 	uint64_t start_wall_ms, start_ms;
 	uint64_t received, rejected, net_in, net_out;
 	uint64_t recovery_done, recovery_total, recovery_said_ms, recovery_logged_ms;
+	uint64_t compact_ms;    /* when the last compaction by time was begun */
 	uint64_t checkpoint_ms; /* when the last checkpoint was begun */
 	bool closing;           /* the store is being closed */
 	char status[768];
@@ -113,6 +114,10 @@ void events_arm_pause(struct server *s, int64_t ms);
 
 /* settings.c: reads limits and store settings anew from the options. */
 void settings_apply(struct server *s);
+/* compaction.c: when merges begin by themselves. window: the number of compact-window; minute: of the day. */
+void compaction_tick(struct server *s);
+void compaction_apply(struct server *s);
+bool compaction_is_in_window(uint64_t window, unsigned minute);
 /* Puts new options in force, which are taken over; those that cannot change at run time stay. */
 void settings_set(struct server *s, struct options *options);
 /* From the same sources as at the start; a bad one changes nothing and is reported. */

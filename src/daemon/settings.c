@@ -38,6 +38,7 @@ void settings_apply(struct server *s)
 	store_set_scrub(s->store, option_number(o, OPTION_SCRUB_RATE), option_number(o, OPTION_SCRUB_INTERVAL));
 	store_set_compression(s->store, option_number(o, OPTION_COMPRESSION) ? (int)option_number(o, OPTION_COMPRESSION_LEVEL) : 0,
 		(uint32_t)option_number(o, OPTION_COMPRESSION_MIN));
+	compaction_apply(s);
 	if (!s->env)
 		return;
 	cmd_set_events(s->env, option_text(o, OPTION_NOTIFY_KEYSPACE_EVENTS));

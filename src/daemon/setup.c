@@ -246,7 +246,7 @@ int server_open(struct server *s, struct options *options, const struct options_
 	*s = (struct server){ .command = command, .options = *options, .reserve = -1 };
 	*options = (struct options){ 0 };
 	s->start_wall_ms = (uint64_t)clock_wall_ms(&clock_system);
-	s->checkpoint_ms = s->start_ms = s->now_ms = clock_mono_ns(&clock_system) / 1000000;
+	s->compact_ms = s->checkpoint_ms = s->start_ms = s->now_ms = clock_mono_ns(&clock_system) / 1000000;
 	init_lists(s);
 	raise_descriptors(s);
 	settings_apply(s);

@@ -104,6 +104,47 @@ int verb_stats(struct kvctl *k, const struct args *a)
 	return code;
 }
 
+/* ---- compact ---- */
+
+static const redisReply *find_field(const redisReply *r, const char *name)
+{
+	for (size_t i = 0; i + 1 < r->elements; i += 2)
+		if (r->element[i]->type == REDIS_REPLY_STRING && slice_eq(reply_slice(r->element[i]), slice_str(name)))
+			return r->element[i + 1];
+	return NULL;
+}
+
+static void print_saved(struct kvctl *k, const redisReply *r)
+{
+	const redisReply *before = find_field(r, "before"), *after = find_field(r, "after"), *saved = find_field(r, "saved");
+
+	if (k->quiet || !before || !after || !saved)
+		return;
+	output_printf(k, k->json ? "{\"before\":%lld,\"after\":%lld,\"saved\":%lld}\n" : "%lld bytes before, %lld after, %lld saved\n",
+		before->integer, after->integer, saved->integer);
+}
+
+int verb_compact(struct kvctl *k, const struct args *a)
+{
+	struct slice argv[3] = { SLICE("KVD.COMPACT") };
+	size_t n = 1;
+	redisReply *r;
+
+	if (args_option(a, "wait", NULL))
+		argv[n++] = SLICE("SYNC");
+	if (args_option(a, "force", NULL))
+		argv[n++] = SLICE("FORCE");
+	enum kvctl_exit code = connect_ask(k, argv, n, &r);
+	if (code)
+		return code;
+	if (r->type == REDIS_REPLY_ARRAY)
+		print_saved(k, r);
+	else if (r->type != REDIS_REPLY_STATUS)
+		code = connect_unexpected(k, r);
+	freeReplyObject(r);
+	return code;
+}
+
 /* ---- info ---- */
 
 /* "# Section" and "name:value" lines to an object of objects; values stay text, as they are on the wire. */

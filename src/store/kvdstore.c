@@ -373,6 +373,29 @@ int kvdstore_snapshot(struct kvdstore *s, const char *name)
 	return st.last_result ? refuse(s, st.last_result, st.problem) : 0;
 }
 
+int kvdstore_compact(struct kvdstore *s, int all, uint64_t *ret_saved)
+{
+	struct store_stats st;
+	uint64_t ticket;
+
+	int r = store_compact(s->store, all ? STORE_COMPACT_FORCE : 0, &ticket);
+	if (r && r != -EALREADY)
+		return finish(s, r);
+	while (store_stats(s->store, &st), st.compactions_done < ticket) {
+		struct pollfd p = { store_notify_fd(s->store), POLLIN, 0 };
+		store_submit(s->store);
+		poll(&p, 1, -1);
+		store_poll(s->store);
+	}
+	if (st.compact_result) {
+		const char *why = store_compact_problem(s->store);
+		return refuse(s, st.compact_result, *why ? why : "the compaction was given up");
+	}
+	if (ret_saved)
+		*ret_saved = st.compact_bytes_saved;
+	return 0;
+}
+
 int kvdstore_stats(struct kvdstore *s, struct kvdstore_stats *ret)
 {
 	struct store_stats st;

@@ -95,6 +95,12 @@ int kvdstore_checkpoint(struct kvdstore *s);
  */
 int kvdstore_snapshot(struct kvdstore *s, const char *name);
 
+/*
+ * Gives back the space of what was overwritten, deleted or has expired, and waits until that is done. With `all` segments without garbage are written
+ * anew, too, and keys that have expired go. Other calls on the store must not be made meanwhile. *ret_saved (may be NULL): bytes.
+ */
+int kvdstore_compact(struct kvdstore *s, int all, uint64_t *ret_saved);
+
 struct kvdstore_stats {
 	size_t size; /* set by the caller to sizeof(struct kvdstore_stats) */
 	uint64_t keys, segments, log_bytes, live_bytes, index_bytes;

@@ -2,6 +2,7 @@
 blackbox_tests = \
 	tests/blackbox/persistence.t \
 	tests/blackbox/checkpoint.t \
+	tests/blackbox/compact.t \
 	tests/blackbox/crash.t \
 	tests/blackbox/tail.t \
 	tests/blackbox/damage.t \

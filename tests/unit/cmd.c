@@ -521,6 +521,34 @@ static void test_positions(void)
 	fixture_close();
 }
 
+static void test_compact(void)
+{
+	fixture_open();
+	line_is(0, "KVD.COMPACT", "+OK\n");
+	line_is(0, "KVD.COMPACT SYNC FORCE", "*6\n$6\nbefore\n:1000\n$5\nafter\n:100\n$5\nsaved\n:900\n");
+	line_is(0, "KVD.COMPACT PAUSE", "+OK\n");
+	line_is(0, "KVD.COMPACT RESUME", "+OK\n");
+	line_is(0, "KVD.COMPACT PAUSE FORCE", "-ERR syntax error\n");
+	line_is(0, "KVD.COMPACT SOON", "-ERR syntax error\n");
+	line_is(0, "BGREWRITEAOF", "+Background append only file rewriting started\n");
+	model_hold(fx.store, true);
+	line_is(0, "KVD.COMPACT", "-ERR a compaction is already running\n");
+	line_is(0, "BGREWRITEAOF", "-ERR Background append only file rewriting already in progress\n");
+	run_line(0, "KVD.COMPACT SYNC");
+	ok(fx.status == CMD_WAIT && !cmd_wait_over(client(0)), "KVD.COMPACT SYNC waits for the one that runs");
+	model_hold(fx.store, false);
+	ok(cmd_wait_over(client(0)), "as long as it does");
+	buf_reset(&fx.out, 0);
+	cmd_wait_done(client(0), true, &fx.out);
+	reply_is("*6\n$6\nbefore\n:1000\n$5\nafter\n:100\n$5\nsaved\n:900\n", "then it says what was saved");
+	model_refuse(fx.store, "the disk is full", false);
+	line_is(0, "KVD.COMPACT", "-MISCONF writes are refused: the disk is full\n");
+	model_refuse(fx.store, NULL, false);
+	line_is(0, "KVD.SEGMENTS", "*1\n*12\n$6\nnumber\n:1\n$5\nfirst\n:64\n$5\nbytes\n:1000\n$4\nlive\n:500\n$10\ntombstones\n:0\n"
+		"$5\nstate\n$6\nactive\n");
+	fixture_close();
+}
+
 static void test_rotate(void)
 {
 	fixture_open();
@@ -1126,6 +1154,7 @@ int main(void)
 	test_positions();
 	test_rotate();
 	test_snapshots();
+	test_compact();
 	test_clocks();
 	test_passwords();
 	test_replies();

@@ -198,6 +198,12 @@ static void test_durable(void)
 		is_str(get(s, 0, "mode"), "changed", "is seen");
 		is_int(kvdstore_sync(s), 0, "can be synced");
 		is_int(kvdstore_checkpoint(s), 0, "and be given a checkpoint");
+		uint64_t saved = 0;
+		for (int i = 0; i < 20; i++)
+			put(s, "mode", "changed");
+		is_int(kvdstore_compact(s, 1, &saved), 0, "and be compacted");
+		ok(saved > 0, "which saves something");
+		is_str(get(s, 0, "mode"), "changed", "and nothing that counts");
 		is_int(put(s, "mode", "closed"), 0, "another one");
 		is_int(kvdstore_close(s), 0, "and closed");
 		s = open_store(NULL);
