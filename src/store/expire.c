@@ -58,7 +58,9 @@ static unsigned remove_found(struct store *s, unsigned ns, const struct found *f
 	size_t start = 0;
 
 	for (size_t i = 0; i < f->count; i++) {
-		if (txn_add_delete(t, 0, ns, slice(f->keys.ptr + start, f->end[i] - start))) {
+		/* The empty key alone leaves the buffer without memory. */
+		const char *key = f->keys.ptr ? f->keys.ptr + start : NULL;
+		if (txn_add_delete(t, 0, ns, slice(key, f->end[i] - start))) {
 			txn_abort(t);
 			return 0;
 		}
