@@ -30,6 +30,7 @@ struct fetch_item {
 struct store_fetch {
 	struct store *store;
 	void *token;
+	struct store_fetch *next, **link; /* all of the store */
 	struct fetch_item *first, *last, *hint;
 	size_t running;
 	uint64_t bytes; /* of the records on the list */
@@ -43,6 +44,11 @@ struct store_fetch *store_fetch_new(struct store *s, void *token)
 	if (f) {
 		f->store = s;
 		f->token = token;
+		f->next = s->pool.fetches;
+		f->link = &s->pool.fetches;
+		if (f->next)
+			f->next->link = &f->next;
+		s->pool.fetches = f;
 	}
 	return f;
 }
@@ -70,6 +76,9 @@ struct store_fetch *store_fetch_free(struct store_fetch *f)
 		return NULL;
 	}
 	store_fetch_reset(f);
+	*f->link = f->next;
+	if (f->next)
+		f->next->link = f->link;
 	free(f);
 	return NULL;
 }
@@ -307,6 +316,20 @@ int pool_start(struct store *s)
 	return 0;
 }
 
+/* The store goes, its fetches stay with their owners: they need no segment any more, nor the list. */
+static void leave_fetches(struct pool *p)
+{
+	struct store_fetch *f;
+
+	while ((f = p->fetches)) {
+		p->fetches = f->next;
+		f->next = NULL;
+		f->link = &f->next;
+		for (struct fetch_item *item = f->first; item; item = item->next)
+			item->segment = NULL;
+	}
+}
+
 void pool_stop(struct store *s)
 {
 	struct pool *p = &s->pool;
@@ -329,6 +352,7 @@ void pool_stop(struct store *s)
 	p->queue = NULL;
 	pool_poll(s);
 	fetch_release(s);
+	leave_fetches(p);
 	pthread_cond_destroy(&p->work);
 	pthread_mutex_destroy(&p->lock);
 }

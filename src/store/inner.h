@@ -108,6 +108,7 @@ struct pool {
 	struct fetch_item *finished;           /* under lock */
 	struct fetch_item *joined;             /* the owner's: waiting for the scrub */
 	bool stop;                             /* under lock */
+	struct store_fetch *fetches;           /* the owner's: those not freed yet */
 };
 
 int pool_start(struct store *s);

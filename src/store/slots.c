@@ -42,13 +42,17 @@ int slots_take(struct store *s, unsigned *ret)
 {
 	if (s->reusable.count == 0 && s->freed.count && (s->freed.count >= SLOTS_BEFORE_REUSE || s->slots == LOCATOR_SLOTS))
 		reuse_slots(s);
-	if (s->reusable.count)
+	if (s->reusable.count) {
 		*ret = s->reusable.slot[--s->reusable.count];
-	else if (s->slots < LOCATOR_SLOTS)
+		return 0;
+	}
+	/* Others go through the table up to there. */
+	pthread_mutex_lock(&s->table_lock);
+	int r = s->slots < LOCATOR_SLOTS ? 0 : -ENOMEM;
+	if (r == 0)
 		*ret = s->slots++;
-	else
-		return -ENOMEM;
-	return 0;
+	pthread_mutex_unlock(&s->table_lock);
+	return r;
 }
 
 void slots_remove(struct store *s, struct segment *g)
