@@ -211,8 +211,9 @@ static void do_step(struct work *w, unsigned i)
 	}
 	if (r && r != STORE_REFUSED && r != -ENOMEM && !(r == -EIO && w->reads_fail))
 		set_why(w, "a write answers", r);
-	const char *text = "";
-	if (r == STORE_REFUSED && (store_health(w->f.store, &text) != STORE_REFUSED || (!strstr(text, ".seg") && !strstr(text, "CATALOG"))))
+	/* Not store_health(): space may be back by now, and the refusal keeps its reason. */
+	const char *text = store_problem(w->f.store);
+	if (r == STORE_REFUSED && !strstr(text, ".seg") && !strstr(text, "CATALOG"))
 		set_why(w, "a refusal does not name the file", r);
 	store_submit(w->f.store);
 	if (i % 3)
