@@ -131,7 +131,7 @@ static void go_on_by_hand(struct store *s)
 	int error = r.list ? 0 : -ENOMEM;
 	if (error == 0 && find_run(s, &r)) {
 		const struct segment *last = r.list[r.to - 1];
-		c->at = last->first - SEGMENT_HEADER + last->size;
+		c->at = segment_position(last, last->size);
 		error = start_run(s, &r);
 	} else if (error == 0) {
 		error = 1;

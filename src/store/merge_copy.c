@@ -126,7 +126,7 @@ static int read_batch(struct merge *m, struct window *w, struct segment *g, uint
 				return report_damage(m, g, *at);
 			continue;
 		}
-		if (d || item->r.ns >= STORE_MAX_DATABASES || item->r.position != g->first - SEGMENT_HEADER + *at)
+		if (d || item->r.ns >= STORE_MAX_DATABASES || item->r.position != segment_position(g, *at))
 			return report_damage(m, g, *at);
 		item->where = locator_make(g->slot, *at, item->size);
 		bytes = slice_skip(bytes, item->size);
@@ -180,7 +180,7 @@ static int end_output(struct merge *m)
 	r = s->io->fsync(s->io, m->out_fd);
 	if (r)
 		return fail(m, r, "syncing", g);
-	m->next_first = g->first - SEGMENT_HEADER + g->size;
+	m->next_first = segment_position(g, g->size);
 	m->unsynced = 0;
 	m->out_fd = -1; /* the segment has it */
 	return 0;
@@ -239,7 +239,7 @@ static int copy_record(struct merge *m, struct record r, uint64_t size, uint64_t
 	if (error || buf_reserve(&m->out, size))
 		return fail(m, -ENOMEM, "writing", g);
 	r.flags |= RECORD_COMMIT;
-	r.position = g->first - SEGMENT_HEADER + g->size;
+	r.position = segment_position(g, g->size);
 	r.distance = 0; /* all before it is durable: it was when its inputs were sealed */
 	record_encode(m->out.ptr + m->out.len, &r, record_bind(g->seed, g->size));
 	m->out.len += size;

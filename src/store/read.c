@@ -11,7 +11,7 @@ uint64_t read_position(const struct store *s, uint64_t where)
 {
 	const struct segment *g = s->slot[locator_slot(where)];
 
-	return g->first - SEGMENT_HEADER + locator_offset(where) + locator_size(where);
+	return segment_position(g, locator_offset(where) + locator_size(where));
 }
 
 static int report_damage(struct store *s, uint64_t where, const char *what)

@@ -76,7 +76,7 @@ static int put_gap(struct repair *p, uint64_t size)
 		if (size - piece && size - piece < RECORD_HEADER)
 			piece -= RECORD_HEADER;
 		r = put_record(p, &(struct record){ .type = RECORD_GAP, .flags = RECORD_COMMIT, .distance = RECORD_NO_CLAIM,
-			.position = p->g->g.first - SEGMENT_HEADER + out_offset(p), .expire_wall_ms = RECORD_NEVER, .value = slice(zeros, piece - RECORD_HEADER) });
+			.position = segment_position(&p->g->g, out_offset(p)), .expire_wall_ms = RECORD_NEVER, .value = slice(zeros, piece - RECORD_HEADER) });
 		size -= piece;
 		p->report->gaps++;
 	}

@@ -87,7 +87,7 @@ static void keep_tail(struct replay *p, uint64_t from, uint64_t to)
 static int write_again(struct replay *p, uint64_t end)
 {
 	struct io *io = p->s->io;
-	uint64_t at = p->proven > p->g->first ? p->proven - p->g->first + SEGMENT_HEADER : SEGMENT_HEADER;
+	uint64_t at = p->proven > p->g->first ? segment_offset(p->g, p->proven) : SEGMENT_HEADER;
 	struct slice bytes;
 
 	for (; at < end; at += bytes.len) {
@@ -144,7 +144,7 @@ static int judge_active(struct replay *p, const struct catalog *c, const struct 
 	if (r)
 		return r;
 	uint64_t file_size = (uint64_t)st.st_size;
-	if (p->g->first - SEGMENT_HEADER + f->begun < p->must_reach)
+	if (segment_position(p->g, f->begun) < p->must_reach)
 		return REPLAY_TOO_SHORT;
 	if (c->clean && f->begun != c->clean_size)
 		return report_damage(p, f->end, "a record fails its checksum though the last stop was clean");
@@ -159,7 +159,7 @@ static int judge_active(struct replay *p, const struct catalog *c, const struct 
 			return r;
 	}
 	if (c->clean)
-		p->proven = p->g->first - SEGMENT_HEADER + f->end;
+		p->proven = segment_position(p->g, f->end);
 	p->begun = f->begun;
 	return cut_tail(p, f->end, file_size);
 }
@@ -205,7 +205,7 @@ static int open_segments(struct replay *p, const struct catalog *c)
 {
 	for (size_t i = 0; i < c->count; i++) {
 		/* Where a merge has been, the log has holes. */
-		if (i && p->g->first - SEGMENT_HEADER + p->g->size > c->segment[i].first)
+		if (i && segment_position(p->g, p->g->size) > c->segment[i].first)
 			return error_set(p->e, -EUCLEAN, "%s/" CATALOG_NAME ": segment %" PRIu64 " does not follow the one before it",
 				p->s->options.path, c->segment[i].number);
 		int r = open_segment(p, &c->segment[i]);
@@ -318,7 +318,7 @@ int replay_all(struct store *s, const struct catalog *c, struct error *e)
 	if (r)
 		return r;
 	s->active = p.g;
-	s->position = p.g->first - SEGMENT_HEADER + p.g->size;
+	s->position = segment_position(p.g, p.g->size);
 	s->recovery_us = (clock_mono_ns(s->clock) - start) / 1000;
 	return 0;
 }

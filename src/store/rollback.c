@@ -131,7 +131,7 @@ void rollback_run(struct store *s)
 	}
 	while (s->active->first > end || (s->active->first == end && s->active != y->segment))
 		store_drop_segment(s);
-	s->active->size = end - s->active->first + SEGMENT_HEADER;
+	s->active->size = segment_offset(s->active, end);
 	s->position = end;
 	tail_cut(&s->tail, end);
 	/* A chunk that is left empty may have been begun for a segment that is gone. */

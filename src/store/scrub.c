@@ -287,7 +287,7 @@ static int list_segments(struct store *s)
 		const struct segment *g = s->slot[i];
 		if (!g || g->role == SEGMENT_OUTPUT || durable <= g->first)
 			continue;
-		uint64_t end = durable - g->first + SEGMENT_HEADER;
+		uint64_t end = segment_offset(g, durable);
 		c->list[c->count++] = (struct scrub_segment){ g->number, g->first, end < g->size ? end : g->size };
 	}
 	return c->list ? 0 : -ENOMEM;

@@ -59,6 +59,17 @@ struct segment {
 	_Atomic int fd;      /* -1: not opened yet. Opened by the thread that first needs it. */
 };
 
+/* A place in the segment's file and the same place in the log. */
+static inline uint64_t segment_position(const struct segment *g, uint64_t offset)
+{
+	return g->first - SEGMENT_HEADER + offset;
+}
+
+static inline uint64_t segment_offset(const struct segment *g, uint64_t position)
+{
+	return position - g->first + SEGMENT_HEADER;
+}
+
 /* "0000000042.seg" */
 void segment_name(char out[SEGMENT_NAME_SIZE], uint64_t number);
 /* The number in a segment's file name, or 0. */

@@ -99,7 +99,7 @@ static void collect(struct sync *y, uint64_t written, uint64_t submitted, struct
 {
 	struct chunk *c = find_chunk(y, written);
 
-	*g = (struct group){ .offset = written - c->segment->first + SEGMENT_HEADER, .end = written };
+	*g = (struct group){ .offset = segment_offset(c->segment, written), .end = written };
 	for (const struct segment *segment = c->segment; c && c->segment == segment && g->count < MAX_VECTORS;) {
 		uint64_t end = chunk_end(c, submitted);
 		if (end <= g->end)
@@ -248,7 +248,7 @@ static int sync_now(struct store *s)
 		/* Best effort: what was refused should not show up at the next start. */
 		uint64_t durable = atomic_load(&y->durable), first = y->segment->first;
 		if (atomic_load(&y->durability) == STORE_ALWAYS && durable >= first && durable >= atomic_load(&y->kept))
-			s->io->ftruncate(s->io, y->fd, durable - first + SEGMENT_HEADER);
+			s->io->ftruncate(s->io, y->fd, segment_offset(y->segment, durable));
 		return r;
 	}
 	publish_durable(s, written);
@@ -324,7 +324,7 @@ static int write_zeros(struct store *s, uint64_t *at, uint64_t end)
 static int clean_up(struct store *s, bool stop)
 {
 	struct sync *y = &s->sync;
-	uint64_t start = atomic_load_explicit(&y->written, memory_order_relaxed) - y->segment->first + SEGMENT_HEADER, offset = start;
+	uint64_t start = segment_offset(y->segment, atomic_load_explicit(&y->written, memory_order_relaxed)), offset = start;
 	uint64_t end = y->garbage_end < y->allocated ? y->garbage_end : y->allocated;
 	int r = 0;
 
@@ -347,7 +347,7 @@ static int clean_up(struct store *s, bool stop)
 static int look_for_space(struct store *s)
 {
 	struct sync *y = &s->sync;
-	uint64_t offset = atomic_load_explicit(&y->written, memory_order_relaxed) - y->segment->first + SEGMENT_HEADER;
+	uint64_t offset = segment_offset(y->segment, atomic_load_explicit(&y->written, memory_order_relaxed));
 	uint64_t from = y->allocated > offset ? y->allocated : offset, end = offset + ZERO_STEP;
 
 	int r = write_zeros(s, &from, end);

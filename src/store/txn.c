@@ -348,7 +348,7 @@ int txn_peek(struct txn *t, unsigned db, struct slice key, int64_t *ret_expire_m
 static bool read_tail(const struct store *s, uint64_t where, unsigned *ret_codec, struct slice *ret)
 {
 	const struct segment *g = s->slot[locator_slot(where)];
-	const char *p = tail_at_segment(&s->tail, g, g->first - SEGMENT_HEADER + locator_offset(where));
+	const char *p = tail_at_segment(&s->tail, g, segment_position(g, locator_offset(where)));
 
 	if (!p)
 		return false;

@@ -37,7 +37,7 @@ int window_record(struct window *w, const struct segment *g, uint64_t offset, st
 			return r;
 		r = record_decode(bytes.ptr, bytes.len, record_bind(g->seed, offset), ret, ret_size);
 		if (r != RECORD_SHORT) {
-			bool misplaced = r == 0 && ret->position != g->first - SEGMENT_HEADER + offset;
+			bool misplaced = r == 0 && ret->position != segment_position(g, offset);
 			return misplaced ? RECORD_BAD : r;
 		}
 		/* A length is believed only as far as there is file. */
