@@ -828,12 +828,16 @@ void simdisk_set_free(struct simdisk *d, uint64_t bytes)
 
 unsigned char *simdisk_file(struct simdisk *d, const char *name, size_t *ret_size)
 {
-	struct inode *n = walk(d, name);
+	unsigned char *data = NULL;
 
-	if (!n || n->is_dir)
-		return NULL;
-	*ret_size = n->now_size;
-	return n->now;
+	pthread_mutex_lock(&d->lock);
+	struct inode *n = walk(d, name);
+	if (n && !n->is_dir) {
+		*ret_size = n->now_size;
+		data = n->now;
+	}
+	pthread_mutex_unlock(&d->lock);
+	return data;
 }
 
 void simdisk_resize(struct simdisk *d, const char *name, size_t size)
@@ -896,5 +900,19 @@ void simdisk_remove(struct simdisk *d, const char *name)
 
 const char *simdisk_name(struct simdisk *d, size_t n)
 {
-	return n < d->root->names.count ? d->root->names.list[n].text : NULL;
+	pthread_mutex_lock(&d->lock);
+	const char *text = n < d->root->names.count ? d->root->names.list[n].text : NULL;
+	pthread_mutex_unlock(&d->lock);
+	return text;
+}
+
+unsigned simdisk_count(struct simdisk *d, const char *part)
+{
+	unsigned n = 0;
+
+	pthread_mutex_lock(&d->lock);
+	for (size_t i = 0; i < d->root->names.count; i++)
+		n += strstr(d->root->names.list[i].text, part) != NULL;
+	pthread_mutex_unlock(&d->lock);
+	return n;
 }

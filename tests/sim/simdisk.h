@@ -64,8 +64,10 @@ void simdisk_write(struct simdisk *d, const char *name, const void *data, size_t
 struct simdisk *simdisk_copy(struct simdisk *d, uint64_t seed);
 /* A directory, durable at once, unless it is there. */
 void simdisk_mkdir(struct simdisk *d, const char *name);
-/* The n-th name in the root, NULL past the last. */
+/* The n-th name in the root, NULL past the last. It lives as long as the file: for a disk on which no thread is at work. */
 const char *simdisk_name(struct simdisk *d, size_t n);
+/* Names in the root that contain part; at any time. */
+unsigned simdisk_count(struct simdisk *d, const char *part);
 
 /* True while the disk asks for memory of its own: tests that let allocations fail must spare it. */
 extern _Thread_local volatile bool simdisk_allocates;

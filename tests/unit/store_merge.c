@@ -62,12 +62,7 @@ static bool has_file(struct fx *f, const char *name)
 
 static unsigned count_files(struct fx *f)
 {
-	unsigned n = 0;
-	const char *name;
-
-	for (size_t i = 0; (name = simdisk_name(f->disk, i)); i++)
-		n += strstr(name, ".seg") != NULL;
-	return n;
+	return simdisk_count(f->disk, ".seg");
 }
 
 static void reopen(struct fx *f, bool power)
