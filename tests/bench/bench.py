@@ -2,10 +2,16 @@
 # SPDX-License-Identifier: MIT
 """
 kvd beside redis-server on this machine: the same durability (every reply is synced), Unix sockets, rounds interleaved in
-the same minute, the median of the rounds. Prints a table and writes all figures as JSON.
+the same minute, the median of the rounds. Prints a table for each part and writes all figures as JSON.
 
-    make bench                            everything, about five minutes
-    make bench BENCH_ARGS="--only speed"  only that part: speed, size
+    make bench                              everything, about ten minutes
+    make bench BENCH_ARGS="--only speed"    only that part; several with commas:
+        speed     requests a second, 1 and 50 clients, 1 to 64 requests deep
+        size      memory and disk per key, start and stop
+        start     start without a checkpoint, beside redis-server reading its RDB and its AOF
+        merge     bytes and keys a second of a merge, and what requests beside it notice
+        snapshot  time of a snapshot, and what requests beside it notice
+        cold      values read from disk, and what requests for cached ones notice
     make bench BENCH_ARGS="--keys 1000000,10000000"
 """
 import argparse
@@ -14,47 +20,14 @@ import json
 import os
 import platform
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "blackbox"))
-import kvdtest  # noqa: E402
-from kvdtest import DAEMON, Kvd  # noqa: E402
-
-BATCH = 10000
-LOAD = os.path.join(os.environ.get("top_builddir", "."), "tests", "bench", "load")
-
-
-class Redis(Kvd):
-    """redis-server with the durability of kvd's default."""
-
-    def command(self, *args):
-        return ["redis-server", "--port", "0", "--unixsocket", self.socket, "--dir", self.data,
-            "--appendonly", "yes",
-                "--appendfsync", "always", "--save", "", "--loglevel", "warning", "--supervised", "systemd",
-                *args]
-
-
-def memory(server):
-    """(all resident bytes, those not backed by files)."""
-    found = {}
-    with open(f"/proc/{server.pid}/status") as f:
-        for line in f:
-            name, _, rest = line.partition(":")
-            if name in ("VmRSS", "RssAnon"):
-                found[name] = int(rest.split()[0]) * 1024
-    return found["VmRSS"], found["RssAnon"]
-
-
-def disk(server):
-    """Bytes of disk blocks of the data."""
-    return sum(os.lstat(os.path.join(root, name)).st_blocks * 512 for root, _,
-        files in os.walk(server.data) for name in files)
-
+from benchlib import DAEMON, Kvd, Redis, benchmark_key, disk, kvdtest, load, memory, run_load, start_time
+import bench_store
 
 # ---- speed
 
@@ -64,9 +37,7 @@ def benchmark(server, test, clients, pipeline, n, options):
     processor for about a million requests a second, so on a small machine it measures itself."""
     keys = options.random_keys
     if options.tool == "load":
-        out = subprocess.run([LOAD, server.socket, test, str(clients), str(pipeline), str(n), str(keys), "100"],
-            capture_output=True, text=True, check=True).stdout.split()
-        return float(out[0]), float(out[1]), float(out[2])
+        return run_load(server, test, clients, pipeline, n, keys)[:3]
     out = subprocess.run(["redis-benchmark", "-s", server.socket, "-t", test, "-d", "100", "-r", str(keys),
         "-c", str(clients),
         "-P", str(pipeline), "-n", str(n), "--csv"], capture_output=True, text=True, check=True).stdout
@@ -118,55 +89,7 @@ def speed(options, make):
     return results
 
 
-# ---- size and start
-
-
-def key(i):
-    """A 16-byte key in random order."""
-    return b"%016x" % (i * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF)
-
-
-def benchmark_key(i):
-    """As redis-benchmark names them."""
-    return b"key:%012d" % i
-
-
-def load(server, n, size, key=key):
-    """Sets n keys (16 bytes each) in batches, one batch ahead of the replies; returns the seconds it took."""
-    tail = b"\r\n$%d\r\n%s\r\n" % (size, os.urandom(size))  # nothing to compress
-    s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    s.connect(server.socket)
-    began = time.monotonic()
-    waiting = 0
-
-    def take(most):
-        nonlocal waiting
-        while waiting > most:
-            data = s.recv(1 << 20)
-            if not data or b"-" in data:
-                raise RuntimeError(f"the load was refused: {data[:200]!r}")
-            waiting -= len(data)
-
-    for at in range(0, n, BATCH):
-        part = range(at, min(at + BATCH, n))
-        s.sendall(b"".join([b"*3\r\n$3\r\nSET\r\n$16\r\n" + key(i) + tail for i in part]))
-        waiting += len(part) * len(b"+OK\r\n")
-        take(BATCH * len(b"+OK\r\n"))
-    take(0)
-    s.close()
-    return time.monotonic() - began
-
-
-def start_time(server, n):
-    """Seconds from exec until a request is answered with everything there."""
-    began = time.monotonic()
-    server.start(wait=False)
-    server.wait_ready(600)
-    took = time.monotonic() - began
-    count = server.client(timeout=60)("DBSIZE")
-    if count != n:
-        raise RuntimeError(f"{count} keys after the start, not {n}")
-    return took
+# ---- size
 
 
 def size_case(kind, n, size):
@@ -208,13 +131,24 @@ def size(options, make):
 # ---- all
 
 
+PARTS = {"speed": speed, "size": size, **bench_store.PARTS}
+
+
+def parts(text):
+    names = text.split(",")
+    for name in names:
+        if name not in PARTS:
+            raise argparse.ArgumentTypeError(f"there is no part {name}, only {', '.join(PARTS)}")
+    return names
+
+
 def numbers(text):
     return [int(x) for x in text.split(",")]
 
 
 def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--only", choices=("speed", "size"))
+    p.add_argument("--only", type=parts, default=list(PARTS), help="parts with commas: " + ", ".join(PARTS))
     p.add_argument("--tool", choices=("load", "redis-benchmark"), default="load", help="what makes the requests")
     p.add_argument("--seconds", type=float, default=2.0, help="about this long per run")
     p.add_argument("--rounds", type=int, default=3)
@@ -223,6 +157,7 @@ def arguments():
     p.add_argument("--random-keys", type=int, default=1000000)
     p.add_argument("--keys", type=numbers, default=[1000000],
         help="sizes for memory and start, as 1000000,10000000")
+    p.add_argument("--merge-keys", type=int, default=2000000, help="keys for merge, and for cold reads half of them")
     p.add_argument("--value", type=int, default=100)
     p.add_argument("--no-redis", action="store_true")
     p.add_argument("--dir", default=os.environ.get("top_builddir", "."),
@@ -242,13 +177,13 @@ def main():
     options = arguments()
     if not os.access(DAEMON, os.X_OK):
         sys.exit(f"{DAEMON} is not built")
-    if options.only != "size" and options.tool == "redis-benchmark" and not shutil.which("redis-benchmark"):
+    if "speed" in options.only and options.tool == "redis-benchmark" and not shutil.which("redis-benchmark"):
         sys.exit("redis-benchmark is needed (redis-tools)")
     base = tempfile.mkdtemp(prefix="bench-", dir=options.dir)
 
     def maker(kind, name):
-        def make():
-            return kind(tempfile.mkdtemp(prefix=name + "-", dir=base))
+        def make(kind=kind, **more):
+            return kind(tempfile.mkdtemp(prefix=name + "-", dir=base), **more)
         return make
 
     make = {"kvd": maker(Kvd, "kvd")}
@@ -257,10 +192,8 @@ def main():
     figures = {"machine": machine()}
     print(", ".join(f"{k} {v}" for k, v in figures["machine"].items()))
     try:
-        if options.only != "size":
-            figures["speed"] = speed(options, make)
-        if options.only != "speed":
-            figures["size"] = size(options, make)
+        for part in options.only:
+            figures[part] = PARTS[part](options, make)
     finally:
         kvdtest.clean_up(final=True)
         shutil.rmtree(base, ignore_errors=True)
