@@ -4,6 +4,7 @@ blackbox_tests = \
 	tests/blackbox/checkpoint.t \
 	tests/blackbox/compact.t \
 	tests/blackbox/crash.t \
+	tests/blackbox/powercut.t \
 	tests/blackbox/tail.t \
 	tests/blackbox/damage.t \
 	tests/blackbox/format.t \
@@ -24,7 +25,7 @@ blackbox_tests = \
 	tests/blackbox/apt_index.t
 
 EXTRA_DIST += $(blackbox_tests) tests/blackbox/kvdtest.py tests/blackbox/resp.py tests/blackbox/kvctltest.py tests/blackbox/tap.py \
-	tests/blackbox/with_redis_py.py
+	tests/blackbox/with_redis_py.py tests/blackbox/faulty.py tests/blackbox/powerloss.py
 
 check_PROGRAMS += tests/blackbox/hiredis_client
 tests_blackbox_hiredis_client_SOURCES = tests/blackbox/hiredis_client.c
