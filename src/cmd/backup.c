@@ -26,7 +26,7 @@ static void reply_end(struct call *call, bool reached, bool with_name)
 
 	store_snapshot_state(call->env->store, &st);
 	if (!reached)
-		call_error(call, "ERR kvd stops, the snapshot is given up");
+		call_error(call, "ERR the store was closed, the snapshot is given up");
 	else if (st.last_result)
 		call_error(call, "IOERR snapshot %s: %s", st.name, st.problem);
 	else if (with_name)

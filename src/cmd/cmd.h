@@ -63,6 +63,8 @@ struct cmd_host {
 	bool (*auth)(void *arg, struct slice user, struct slice password, bool *ret_required);
 	/* Requests answer CMD_PAUSED from now on, for at most so many milliseconds; 0: the pause is over. */
 	void (*pause)(void *arg, int64_t ms);
+	/* Closes the store and opens it again before the current turn ends; cmd_store_reopened() says when that is over. */
+	void (*reopen)(void *arg);
 	/*
 	 * Sends out-of-band bytes (a push, whole or one of its parts in order) to a client, be it the caller: they go behind its own
 	 * reply. They must not be seen before result.position of the request that runs.
@@ -135,6 +137,16 @@ void cmd_set_debug(struct cmd_env *e, bool allowed);
 bool cmd_may_expire(struct cmd_env *e);
 /* The store has removed a key whose time had come: tells who listens, through the host's push. */
 void cmd_expired(struct cmd_env *e, unsigned db, struct slice key);
+
+/*
+ * The store is closed and opened again: cmd_leave_store while the old one is there and all of it durable (no request may run from then on, and
+ * those that were parked are to be run again), cmd_join_store with the new one, and cmd_store_reopened in any case: "" or why nothing was done.
+ */
+void cmd_leave_store(struct cmd_env *e);
+void cmd_join_store(struct cmd_env *e, struct store *s);
+void cmd_store_reopened(struct cmd_env *e, const char *problem);
+/* What this client waits for (CMD_WAIT) is work of the store that ends when it is closed. */
+bool cmd_waits_for_store(const struct cmd_client *c);
 
 /* Once a second or so: rates for INFO. */
 void cmd_tick(struct cmd_env *e, int64_t steady_ms);

@@ -17,8 +17,7 @@ bool cmd_may_expire(struct cmd_env *e)
 	return !e->no_expiry && !cmd_is_paused(e);
 }
 
-/* False: an error was replied. */
-static bool is_allowed(struct call *call)
+bool debug_is_allowed(struct call *call)
 {
 	if (!call->env->debug)
 		call_error(call, "ERR DEBUG command not allowed: enable-debug-command = yes in the configuration allows it at the next start");
@@ -30,7 +29,7 @@ int debug_sleep(struct call *call)
 	struct timespec ts;
 	long double seconds;
 
-	if (!is_allowed(call))
+	if (!debug_is_allowed(call))
 		return 0;
 	if (num_parse_float(call->argv[2], &seconds) || seconds < 0 || seconds > 3600)
 		return call_error(call, "ERR DEBUG SLEEP takes 0 to 3600 seconds");
@@ -45,7 +44,7 @@ int debug_set_active_expire(struct call *call)
 {
 	int64_t on;
 
-	if (!is_allowed(call) || !call_int(call, call->argv[2], &on))
+	if (!debug_is_allowed(call) || !call_int(call, call->argv[2], &on))
 		return 0;
 	call->env->no_expiry = on == 0;
 	resp_ok(&call->out);
@@ -54,7 +53,7 @@ int debug_set_active_expire(struct call *call)
 
 int debug_jmap(struct call *call)
 {
-	if (is_allowed(call))
+	if (debug_is_allowed(call))
 		resp_ok(&call->out);
 	return 0;
 }

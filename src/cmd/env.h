@@ -107,6 +107,8 @@ struct cmd_env {
 	LIST_HEAD(, cmd_client) monitors;
 	bool debug;      /* DEBUG is allowed */
 	bool no_expiry;  /* DEBUG SET-ACTIVE-EXPIRE 0 */
+	uint64_t reopened; /* DEBUG RELOAD: how often it ended, and why the last one came to nothing */
+	char reopen_problem[256];
 	int64_t pause_end_ms; /* CLIENT PAUSE: store_now() of its end, 0: there is none */
 	bool pause_all;
 };

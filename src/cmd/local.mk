@@ -4,6 +4,7 @@ libcmd_la_SOURCES = \
 	src/cmd/backup.c \
 	src/cmd/bit.c src/cmd/bit.h src/cmd/bitfield.c \
 	src/cmd/call.c \
+	src/cmd/checkpoint.c \
 	src/cmd/client.c \
 	src/cmd/cmd.h \
 	src/cmd/command.c \
@@ -31,6 +32,7 @@ libcmd_la_SOURCES = \
 	src/cmd/pubsub.c src/cmd/pubsub.h \
 	src/cmd/range.c \
 	src/cmd/room.h \
+	src/cmd/reopen.c \
 	src/cmd/scan.c \
 	src/cmd/server.c \
 	src/cmd/session.c \

@@ -100,6 +100,9 @@ bool call_is_secret(const struct call *call, size_t i); /* a word that no log ma
 /* pause.c: whether the request has to wait until the pause is over. */
 bool pause_applies(const struct call *call);
 
+/* debug.c: false: an error was replied. */
+bool debug_is_allowed(struct call *call);
+
 /* glob.c */
 bool glob_match(struct slice pattern, struct slice s, bool any_case);
 size_t glob_literal(struct slice pattern); /* bytes at its start that match only themselves */

@@ -101,6 +101,21 @@ static int start_timer(struct event *event, struct event_base *base, uint64_t ms
 	return event_assign(event, base, -1, EV_PERSIST, callback, arg) || (ms && event_add(event, &tv)) ? -ENOMEM : 0;
 }
 
+void events_leave_store(struct server *s)
+{
+	event_del(&s->store_event);
+}
+
+int events_watch_store(struct server *s)
+{
+	s->store_ready = true;
+	if (event_assign(&s->store_event, s->base, store_notify_fd(s->store), EV_READ | EV_PERSIST, on_store_ready, s) == 0 &&
+		event_add(&s->store_event, NULL) == 0)
+		return 0;
+	log_error("the store's event cannot be set up");
+	return EXIT_IO;
+}
+
 int events_start(struct server *s)
 {
 	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
@@ -109,8 +124,7 @@ int events_start(struct server *s)
 	for (int i = 0; r == 0 && i < 3; i++)
 		r = evsignal_assign(&s->signal_event[i], s->base, signals[i], signals[i] == SIGHUP ? on_reload_signal : on_stop_signal, s) ||
 		    event_add(&s->signal_event[i], NULL);
-	r = r || event_assign(&s->store_event, s->base, store_notify_fd(s->store), EV_READ | EV_PERSIST, on_store_ready, s) ||
-	    event_add(&s->store_event, NULL);
+	r = r || events_watch_store(s);
 	r = r || start_timer(&s->tick_timer, s->base, 1000, on_tick, s);
 	r = r || start_timer(&s->stop_timer, s->base, 0, on_stop_timer, s);
 	r = r || start_timer(&s->watchdog_timer, s->base, notify_watchdog_interval(), on_watchdog, s);

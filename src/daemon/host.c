@@ -87,6 +87,11 @@ static void kill_client(void *arg, struct cmd_client *client)
 		conn_kill(c);
 }
 
+static void ask_reopen(void *arg)
+{
+	((struct server *)arg)->reopen_asked = true;
+}
+
 /* ---- configuration ---- */
 
 static bool get_config(void *arg, size_t i, const char **ret_name, struct buf *ret_value)
@@ -186,5 +191,6 @@ void host_init(struct server *s)
 		.auth = check_password,
 		.push = push_to,
 		.pause = pause_requests,
+		.reopen = ask_reopen,
 	};
 }

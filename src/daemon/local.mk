@@ -14,6 +14,7 @@ libdaemon_la_SOURCES = \
 	src/daemon/options.c src/daemon/options.def src/daemon/options.h \
 	src/daemon/outq.c src/daemon/outq.h \
 	src/daemon/probe.c src/daemon/probe.h \
+	src/daemon/reopen.c \
 	src/daemon/request.c src/daemon/request.h \
 	src/daemon/restore.c src/daemon/restore.h \
 	src/daemon/server.c src/daemon/server.h \

@@ -200,6 +200,13 @@ static void give_up_held(struct server *s)
 	buf_free(&text);
 }
 
+void server_release(struct server *s)
+{
+	release_held(s);
+	end_waits(s);
+	give_up_held(s);
+}
+
 static void flush_dirty(struct server *s)
 {
 	struct conn *c;
@@ -228,9 +235,9 @@ static void end_turn(struct server *s)
 		s->store_ready = false;
 		store_poll(s->store);
 	}
-	release_held(s);
-	end_waits(s);
-	give_up_held(s);
+	server_release(s);
+	if (s->reopen_asked && !s->stopping && !reopen_store(s))
+		return;
 	store_submit(s->store);
 	flush_dirty(s);
 	if (s->stopping)

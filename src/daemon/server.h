@@ -74,6 +74,7 @@ struct server {
 	uint64_t compact_ms;    /* when the last compaction by time was begun */
 	uint64_t checkpoint_ms; /* when the last checkpoint was begun */
 	bool closing;           /* the store is being closed */
+	bool reopen_asked;      /* DEBUG RELOAD */
 	char status[768];
 	char reload_problem[512]; /* why the last reload changed nothing; empty: it was good */
 };
@@ -85,6 +86,8 @@ enum { EXIT_DATA = 65, EXIT_LOCKED = 73, EXIT_IO = 74, EXIT_CONFIG = 78 };
 int server_open(struct server *s, struct options *options, const struct options_command *command);
 /* Serves until a signal or SHUTDOWN. Returns the exit code. */
 int server_run(struct server *s);
+/* Opens the store by the options. 0, or an exit code with the reason logged. */
+int server_open_store(struct server *s);
 /* Frees everything; the final sync is here. Returns 0 or EXIT_IO. Works on a half-opened server. */
 int server_close(struct server *s);
 
@@ -98,6 +101,8 @@ void server_queue_dirty(struct server *s, struct conn *c);
 /* Brings the sum of unread replies up to date and closes who is beyond a limit. */
 void server_account(struct server *s, struct conn *c);
 void server_ask_stop(struct server *s);
+/* Replies and waits whose time has come leave. */
+void server_release(struct server *s);
 /* CLIENT PAUSE is over: the requests it left lying are run. */
 void server_end_pause(struct server *s);
 /* Once a second: idle clients, rates. */
@@ -109,6 +114,9 @@ void server_say_status(struct server *s);
 /* events.c: timers and signals. 0 or an exit code, the reason logged. */
 int events_start(struct server *s);
 void events_stop(struct server *s);
+/* The store's own event: taken away before the store is closed, made for another one. */
+void events_leave_store(struct server *s);
+int events_watch_store(struct server *s);
 void events_arm_expire(struct server *s); /* anew, by the options */
 void events_arm_pause(struct server *s, int64_t ms);
 
@@ -133,6 +141,9 @@ void stop_drain(struct server *s);
 
 /* snapshots.c: begins a timed snapshot when one is due. Once a second. */
 void snapshots_tick(struct server *s);
+
+/* reopen.c: DEBUG RELOAD. False: there is no store any more, and the daemon ends. */
+bool reopen_store(struct server *s);
 
 /* host.c: fills s->host. */
 void host_init(struct server *s);

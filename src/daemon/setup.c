@@ -158,7 +158,7 @@ static void print_advice(char *out, size_t size, const char *dir, int error)
 		snprintf(out, size, "; it has to belong to the user kvd runs as: chown -R %s: %s", pw->pw_name, dir);
 }
 
-static int open_store(struct server *s)
+int server_open_store(struct server *s)
 {
 	const struct options *o = &s->options;
 	const char *dir = option_text(o, OPTION_DATA_DIR);
@@ -250,7 +250,7 @@ int server_open(struct server *s, struct options *options, const struct options_
 	init_lists(s);
 	raise_descriptors(s);
 	settings_apply(s);
-	int r = open_store(s);
+	int r = server_open_store(s);
 	if (r)
 		return r;
 	host_init(s);

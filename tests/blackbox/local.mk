@@ -22,6 +22,7 @@ blackbox_tests = \
 	tests/blackbox/snapshot.t \
 	tests/blackbox/transactions.t \
 	tests/blackbox/admin.t \
+	tests/blackbox/reload.t \
 	tests/blackbox/apt_index.t
 
 EXTRA_DIST += $(blackbox_tests) tests/blackbox/kvdtest.py tests/blackbox/resp.py tests/blackbox/kvctltest.py tests/blackbox/tap.py \

@@ -328,6 +328,21 @@ def test_half_close():
     is_(kvd.client()("EXISTS", "after"), 0, "nothing behind QUIT is run")
 
 
+def test_delrange_limit():
+    """One transaction has a bound: all of the range goes, or none of it."""
+    own = Kvd(durability="never").start()
+    c, limit = own.client(timeout=60), 1048576
+    for i in range(0, limit, 16384):
+        c.post("MSET", *[x for n in range(i, i + 16384) for x in ("%07d" % n, "")])
+    is_([c.read() for _ in range(0, limit, 16384)], [OK] * (limit // 16384), f"{limit} keys")
+    c.must("SET", "z", "")
+    reply = c("KVD.DELRANGE", "", "")
+    ok(getattr(reply, "kind", "") == "ERR" and str(limit) in reply, "KVD.DELRANGE of one more names its limit", repr(reply))
+    is_(c("DBSIZE"), limit + 1, "and deletes nothing")
+    is_(c("KVD.DELRANGE", "", "z"), limit, "as many as the limit go")
+    is_(c("KEYS", "*"), [b"z"], "and no other")
+
+
 def test_http():
     c = fresh()
     for text in (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 14\r\n\r\nSET http 1\r\n\r\n",
@@ -368,5 +383,5 @@ def test_auth():
 
 
 run(test_resp2_types, test_resp3_types, test_inline, test_inline_64k, test_chunking, test_deep_pipeline,
-    test_malformed, test_binary, test_limits, test_commands, test_subscribe, test_half_close, test_http,
+    test_malformed, test_binary, test_limits, test_commands, test_subscribe, test_half_close, test_delrange_limit, test_http,
     test_client_reply, test_auth)

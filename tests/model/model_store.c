@@ -73,6 +73,7 @@ struct store {
 	uint64_t snapshots_ended;
 	bool snapshot_running; /* until store_poll, unless held */
 	char snapshot_problem[160];
+	bool checkpoints_fail;
 };
 
 static void *must(void *p)
@@ -234,6 +235,11 @@ void store_poll(struct store *s)
 		s->snapshot_running = false;
 		s->snapshots_ended++;
 	}
+	if (s->stats.checkpoint_running) {
+		s->stats.checkpoint_running = false;
+		s->stats.checkpoints += !s->checkpoints_fail;
+		s->stats.checkpoint_failures += s->checkpoints_fail;
+	}
 	while ((f = s->flying)) {
 		s->flying = f->next;
 		f->flying = false;
@@ -314,6 +320,20 @@ size_t store_snapshots(const struct store *s, const struct store_snapshot **ret)
 {
 	*ret = s->snapshot;
 	return s->snapshots;
+}
+
+/* One is written when the store is polled, or fails when the test has said so. */
+int store_checkpoint(struct store *s)
+{
+	if (s->refusing)
+		return STORE_REFUSED;
+	s->stats.checkpoint_running = true;
+	return 0;
+}
+
+void model_fail_checkpoints(struct store *s, bool fail)
+{
+	s->checkpoints_fail = fail;
 }
 
 /* A compaction is over at once, unless held. */

@@ -28,4 +28,7 @@ int model_make_corrupt(struct store *s, unsigned db, struct slice key);
  * does. */
 void model_refuse(struct store *s, const char *why, bool at_commit);
 
+/* Whether checkpoints fail from now on. */
+void model_fail_checkpoints(struct store *s, bool fail);
+
 #endif

@@ -606,7 +606,7 @@ static void test_snapshots(void)
 	run_line(0, "SAVE");
 	buf_reset(&fx.out, 0);
 	cmd_wait_done(client(0), false, &fx.out);
-	reply_is("-ERR kvd stops, the snapshot is given up\n", "who waits for one when the daemon stops is told");
+	reply_is("-ERR the store was closed, the snapshot is given up\n", "who waits for one when the daemon stops is told");
 	store_poll(fx.store);
 	line_is(0, "LASTSAVE", ":1700000000\n");
 	line_is(0, "KVD.BACKUP one NOW", "-ERR syntax error\n");
@@ -620,6 +620,86 @@ static void test_snapshots(void)
 	model_refuse(fx.store, NULL, false);
 	run_line(0, "MULTI");
 	line_is(0, "SAVE", "-ERR Command not allowed inside a transaction\n");
+	fixture_close();
+}
+
+/* The end of what client 0 waits for. */
+static void wait_is(bool reached, const char *expected, const char *name)
+{
+	ok(fx.status == CMD_WAIT, "the client waits");
+	buf_reset(&fx.out, 0);
+	cmd_wait_done(client(0), reached, &fx.out);
+	reply_is(expected, name);
+}
+
+static void test_checkpoint(void)
+{
+	fixture_open();
+	line_is(0, "KVD.SNAPSHOT", "+OK\n");
+	store_poll(fx.store);
+	run_line(0, "KVD.SNAPSHOT SYNC");
+	ok(!cmd_wait_over(client(0)), "with SYNC the client waits");
+	store_poll(fx.store);
+	ok(cmd_wait_over(client(0)), "until the index is written");
+	wait_is(true, "+OK\n", "then it is told");
+	model_fail_checkpoints(fx.store, true);
+	run_line(0, "KVD.SNAPSHOT SYNC");
+	store_poll(fx.store);
+	ok(cmd_wait_over(client(0)), "a failure ends the wait, too");
+	wait_is(true, "-ERR the index was not written, the journal says why; the log has everything\n", "and is told");
+	run_line(0, "KVD.SNAPSHOT SYNC");
+	wait_is(false, "-ERR the store was closed, the index is given up\n", "who waits for one when the daemon stops is told");
+	line_is(0, "KVD.SNAPSHOT NOW", "-ERR syntax error\n");
+	line_is(0, "KVD.SNAPSHOT SYNC SYNC", "-ERR syntax error\n");
+	model_refuse(fx.store, "the disk is full", false);
+	line_is(0, "KVD.SNAPSHOT", "-MISCONF writes are refused: the disk is full\n");
+	fixture_close();
+}
+
+/* What the daemon does for DEBUG RELOAD, with the same store again. */
+static void reopen(const char *problem)
+{
+	cmd_leave_store(fx.env);
+	cmd_join_store(fx.env, fx.store);
+	cmd_store_reopened(fx.env, problem);
+}
+
+static void test_reload(void)
+{
+	fixture_open();
+	line_is(0, "DEBUG RELOAD",
+		"-ERR DEBUG command not allowed: enable-debug-command = yes in the configuration allows it at the next start\n");
+	cmd_set_debug(fx.env, true);
+	line_is(0, "DEBUG RELOAD NOSAVE", "-ERR wrong number of arguments for 'debug|reload' command\n");
+	line_is(1, "MULTI", "+OK\n");
+	line_is(1, "DEBUG RELOAD", "-ERR Command not allowed inside a transaction\n");
+	line_is(1, "DISCARD", "+OK\n");
+	is_int(fx.reopens, 0, "the daemon is not asked for nothing");
+	line_is(1, "SET k v", "+OK\n");
+	line_is(1, "WATCH k", "+OK\n");
+	line_is(1, "MULTI", "+OK\n");
+	line_is(1, "GET k", "+QUEUED\n");
+	line_is(1, "CLIENT ID", "+QUEUED\n");
+	line_is(2, "CLIENT PAUSE 5000 WRITE", "+OK\n");
+	run_line(0, "DEBUG RELOAD");
+	ok(fx.reopens == 1 && !cmd_wait_over(client(0)) && !cmd_waits_for_store(client(0)), "who asks waits for the next store");
+	reopen("");
+	ok(cmd_wait_over(client(0)), "which ends the wait");
+	wait_is(true, "+OK\n", "and it is told");
+	line_is(1, "EXEC", "*2\n$1\nv\n:2\n");
+	run_line(1, "SET k w");
+	ok(fx.status == CMD_PAUSED, "a pause goes on");
+	model_set_now(fx.store, INT64_C(1700000000000) + 5000, 0);
+	line_is(1, "SET k w", "+OK\n");
+	run_line(1, "WAITAOF 1 0 0");
+	reply_is("*2\n:1\n:0\n", "what was written before counts as written");
+	run_line(0, "DEBUG LOADAOF");
+	reopen("the disk is on fire");
+	wait_is(true, "-MISCONF the store was not opened again: the disk is on fire\n", "a reason is told");
+	run_line(0, "DEBUG RELOAD");
+	wait_is(false, "-ERR kvd stops, the store is not opened again\n", "who waits for it when the daemon stops is told");
+	run_line(0, "SAVE");
+	ok(cmd_waits_for_store(client(0)), "who waits for a snapshot waits for this store");
 	fixture_close();
 }
 
@@ -1154,6 +1234,8 @@ int main(void)
 	test_positions();
 	test_rotate();
 	test_snapshots();
+	test_checkpoint();
+	test_reload();
 	test_compact();
 	test_clocks();
 	test_passwords();

@@ -20,7 +20,7 @@ static struct {
 	struct cmd_client *client[MAX_CLIENTS];
 	const char *password;
 	char appendonly[16];
-	unsigned shutdowns, kills, fetched, unpaused;
+	unsigned shutdowns, reopens, kills, fetched, unpaused;
 	int64_t paused_ms;
 	struct buf out, pushed[MAX_CLIENTS];
 	struct cmd_result result;
@@ -119,6 +119,12 @@ static inline void host_pause(void *arg, int64_t ms)
 	fx.unpaused += ms == 0;
 }
 
+static inline void host_reopen(void *arg)
+{
+	(void)arg;
+	fx.reopens++;
+}
+
 static inline void note_fetched(void *arg, void *token)
 {
 	(void)arg;
@@ -139,11 +145,12 @@ static inline void fixture_open(void)
 		.auth = host_auth,
 		.push = host_push,
 		.pause = host_pause,
+		.reopen = host_reopen,
 	};
 	fx.store = model_open(0, note_fetched, NULL);
 	fx.env = cmd_env_new(fx.store, &host);
 	strcpy(fx.appendonly, "yes");
-	fx.shutdowns = fx.kills = fx.fetched = fx.unpaused = 0;
+	fx.shutdowns = fx.reopens = fx.kills = fx.fetched = fx.unpaused = 0;
 }
 
 static inline void fixture_close(void)
