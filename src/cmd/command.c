@@ -138,7 +138,10 @@ static void reply_info(struct call *call, const struct command *k)
 	reply_words(w, categories);
 	resp_set(w, 0);
 	reply_key_specs(w, k);
-	resp_array(w, count_subs(call->env, k));
+	if (k->how & CONTAINER)
+		resp_array(w, count_subs(call->env, k));
+	else
+		resp_set(w, 0); /* as Redis has it: no subcommands are a set */
 	for (size_t i = 0; (k->how & CONTAINER) && i < call->env->ncommands; i++)
 		if (belongs_to(&call->env->commands[i], k))
 			reply_info(call, &call->env->commands[i]);

@@ -156,9 +156,9 @@ static bool check_password(void *arg, struct slice user, struct slice password, 
 	const char *secret = option_text(&s->options, OPTION_REQUIREPASS);
 
 	*ret_required = *secret != '\0';
-	if (!*secret)
-		return true;
-	return (user.len == 0 || slice_is(user, "default")) && same_secret(password, secret);
+	if (user.len && !slice_eq(user, SLICE("default"))) /* there is no other user */
+		return false;
+	return !*secret || same_secret(password, secret);
 }
 
 static void push_to(void *arg, struct cmd_client *to, struct slice bytes)

@@ -1,23 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """
-The same random requests to kvd and to redis-server: the same replies, to the letter, and the same state. Few keys
-and odd arguments, so that requests meet each other and their limits.
+The random half of conformance.t. The same random requests to kvd and to redis-server: the same replies, to the letter, and the same state. Few
+keys and odd arguments, so that requests meet each other and their limits.
 """
-import shutil
+from conformance import *
 
-from kvdtest import *
-
-
-class Redis(Kvd):
-    def command(self, *args):
-        return ["redis-server", "--port", "0", "--unixsocket", self.socket, "--dir", self.data, "--save", "",
-            "--loglevel", "warning",
-                "--supervised", "systemd", *args]
-
-
-if not shutil.which("redis-server"):
-    skip_all("redis-server is not here")
+try:
+    need("redis-server")
+except Skip as why:
+    skip_all(str(why))
 
 KEYS = ["a", "b", "c", "key:1", "key:2", "", "\0bin\r\n", "k*y", "k[e]y", "x" * 300]
 VALUES = ["", "0", "1", "-1", "10", "9223372036854775807", "-9223372036854775808", "9223372036854775808",

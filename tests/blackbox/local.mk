@@ -15,6 +15,7 @@ blackbox_tests = \
 	tests/blackbox/config.t \
 	tests/blackbox/sockets.t \
 	tests/blackbox/clients.t \
+	tests/blackbox/conformance.t \
 	tests/blackbox/compat.t \
 	tests/blackbox/ordering.t \
 	tests/blackbox/pubsub.t \
@@ -25,8 +26,16 @@ blackbox_tests = \
 	tests/blackbox/reload.t \
 	tests/blackbox/apt_index.t
 
-EXTRA_DIST += $(blackbox_tests) tests/blackbox/kvdtest.py tests/blackbox/resp.py tests/blackbox/kvctltest.py tests/blackbox/tap.py \
-	tests/blackbox/with_redis_py.py tests/blackbox/faulty.py tests/blackbox/powerloss.py
+EXTRA_DIST += $(blackbox_tests) \
+	tests/blackbox/conformance.py \
+	tests/blackbox/conformance.txt \
+	tests/blackbox/faulty.py \
+	tests/blackbox/kvctltest.py \
+	tests/blackbox/kvdtest.py \
+	tests/blackbox/powerloss.py \
+	tests/blackbox/resp.py \
+	tests/blackbox/tap.py \
+	tests/blackbox/with_redis_py.py
 
 check_PROGRAMS += tests/blackbox/hiredis_client
 tests_blackbox_hiredis_client_SOURCES = tests/blackbox/hiredis_client.c

@@ -69,6 +69,19 @@ def test_commands():
     agree(names, page("doc/kvd-protocol.7"), "kvd-protocol(7)", lambda n: n.upper().replace("|", " "))
 
 
+def test_conformance():
+    """Each command has cases: of its own row, or as a container that is no command by itself, of one of its subcommands."""
+    names = rows("src/cmd/commands.def", r'^\w+\(\s*"([a-z0-9.|_-]+)"')
+    cases = {}
+    for line in read("tests/blackbox/conformance.txt").split("\n"):
+        if line.startswith("command "):
+            cases[line[8:]] = section = []
+        elif re.match(r"[ab]?[~^*]?> ", line) and cases:
+            section.append(line.partition("> ")[2].upper())
+    without = [n for n in names if not any(text.startswith(n.upper().replace("|", " ")) for text in cases.get(n, []))]
+    ok(not without, f"each of {len(names)} rows has a case in conformance.txt", *without)
+
+
 def test_stats():
     names = rows("src/cmd/stats.def", r'^\w+\(\s*"?([a-z0-9_]+)')
     text = page("doc/kvd-protocol.7")
@@ -77,4 +90,4 @@ def test_stats():
     agree(names, text, "kvd-protocol(7)")
 
 
-run(test_options, test_sample_config, test_verbs, test_commands, test_stats)
+run(test_options, test_sample_config, test_verbs, test_commands, test_conformance, test_stats)

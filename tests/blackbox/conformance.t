@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+Each command with its options and errors, in both protocols, by the table conformance.txt; and the same requests to redis-server, where it is
+there: whatever it answers otherwise is named in the table with its reason. --write fills in the replies of kvd. compat.t is the random half.
+"""
+import sys
+
+from conformance import *
+
+table = Table()
+kvd = Kvd(enable_debug_command="yes", durability="never")
+
+
+def start():
+    if not kvd.alive:
+        kvd.start()
+    return kvd
+
+
+def write():
+    start()
+    for name, cases in table.sections.items():
+        for proto in (2, 3):
+            for case, reply in zip(cases, run_section(kvd, proto, cases)):
+                case.reply[proto] = reply
+    table.write()
+
+
+def check_protocol(proto):
+    start()
+    for name, cases in table.sections.items():
+        got = run_section(kvd, proto, cases)
+        wrong = [f"line {case.number}: {case.text}: {reply}, expected {case.reply[proto]}" for case, reply in zip(cases, got)
+            if reply != case.reply[proto]]
+        ok(not wrong, f"RESP{proto}: {name}, {len(cases)} cases", *wrong)
+
+
+def test_resp2():
+    check_protocol(2)
+
+
+def test_resp3():
+    check_protocol(3)
+
+
+def redis_server():
+    """The one the table speaks of."""
+    server = Redis().start()
+    version = next(x for x in server.client()("INFO", "server").split(b"\r\n") if x.startswith(b"redis_version:")).split(b":")[1].decode()
+    if not version.startswith("7.0."):
+        raise Skip(f"the table names the differences to redis-server 7.0, this is {version}")
+    return server
+
+
+def compare(name, cases, replies):
+    """replies: {protocol: what redis-server answered}."""
+    problems = []
+    for i, case in enumerate(cases):
+        other = [f"RESP{proto} {replies[proto][i]}" for proto in (2, 3) if replies[proto][i] != case.reply[proto]]
+        if other and not case.differs:
+            problems.append(f"line {case.number}: {case.text}: {case.reply[2]}, redis-server: {'; '.join(other)}")
+        elif case.differs and not other:
+            problems.append(f"line {case.number}: {case.text}: no difference any more ({case.differs})")
+        elif case.differs and case.differs not in table.reasons:
+            problems.append(f"line {case.number}: there is no reason {case.differs}")
+    ok(not problems, f"{name} is answered as redis-server does but for what is named", *problems)
+
+
+def test_redis_server():
+    server = redis_server()
+    for name, cases in table.sections.items():
+        if not name.startswith("kvd."):
+            compare(name, cases, {proto: run_section(server, proto, cases) for proto in (2, 3)})
+    used = {case.differs for cases in table.sections.values() for case in cases}
+    unused = [name for name in table.reasons if name not in used and name not in row_differs.values()]
+    ok(not unused, "each reason is used", *unused)
+
+
+# ---- by the rows of COMMAND
+
+
+# Row: reason, where COMMAND says something else.
+row_differs = {"command|getkeys": "since-7.2", "debug": "debug"}
+
+
+def rows(c):
+    """{name: what COMMAND says}, subcommands as container|sub."""
+    found = {}
+    for row in c.must("COMMAND"):
+        found[row[0].decode()] = row
+        for sub in row[9]:
+            found[sub[0].decode()] = sub
+    return found
+
+
+def too_few_and_many(name, arity):
+    head = name.split("|")
+    if len(head) < abs(arity):
+        yield head + ["x"] * (abs(arity) - 1 - len(head))
+    if arity > 0:
+        yield head + ["x"] * (arity + 1 - len(head))
+
+
+def is_arity_error(reply, name):
+    """EXEC says EXECABORT, which it is."""
+    return isinstance(reply, Error) and reply.text.endswith(f"wrong number of arguments for '{name}' command")
+
+
+def test_arity():
+    """Each row with a word too few and, where it has an end, one too many."""
+    start()
+    c = kvd.client()
+    problems, requests = [], []
+    for name, row in rows(c).items():
+        for request_ in too_few_and_many(name, row[1]):
+            requests.append((name, request_))
+            reply = c(*request_)
+            if not is_arity_error(reply, name):
+                problems.append(f"{request_}: {reply!r}")
+    ok(not problems, f"{len(requests)} requests with a word too few or too many are refused", *problems)
+    c = redis_server().client()
+    known = rows(c)
+    problems = [f"{request_}: {reply!r}" for name, request_ in requests if name in known and
+        not is_arity_error(reply := c(*request_), name)]
+    ok(not problems, "by redis-server, too", *problems)
+
+
+def documents(c):
+    """{name: (since, group)} of COMMAND DOCS."""
+    found, left = {}, c.must("COMMAND", "DOCS")
+    while left:
+        name, entry = left[0].decode(), dict(zip(left[1][::2], left[1][1::2]))
+        found[name] = entry[b"since"], entry[b"group"]
+        left = left[2:] + entry.get(b"subcommands", [])
+    return found
+
+
+def test_rows():
+    """What COMMAND says of a command that both have: arity, keys, whether it writes, since when, and its group."""
+    start()
+    c, other_c = kvd.client(), redis_server().client()
+    mine, theirs, docs, other_docs = rows(c), rows(other_c), documents(c), documents(other_c)
+    problems = []
+    for name, row in mine.items():
+        other = theirs.get(name)
+        if other is None:
+            continue
+        same_ = docs[name] == other_docs[name] and row[1] == other[1] and row[3:6] == other[3:6] and all((f in row[2]) == (f in other[2]) for f in (b"write", b"readonly", b"pubsub", b"admin"))
+        if same_ == (name in row_differs):
+            problems.append(f"{name}: {row[1:6]!r}, redis-server {other[1:6]!r}")
+    ok(not problems, "COMMAND says of each command what redis-server says, but for what is named", *problems)
+
+
+if sys.argv[1:] == ["--write"]:
+    write()
+else:
+    run(test_resp2, test_resp3, test_redis_server, test_arity, test_rows)
