@@ -1,6 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Existing clients, unchanged: redis-cli, redis-benchmark, socat, hiredis, python3-redis."""
+"""
+Existing clients, unchanged: redis-cli, redis-benchmark, socat, hiredis, python3-redis, Django, node's redis and ioredis, PHP. Each is skipped where
+it is not here; packaging/setup-deps --ci installs what is missing.
+"""
+import json
 import os
 import shutil
 import subprocess
@@ -126,4 +130,56 @@ def test_redis_py():
     raise Skip("python3-redis is not here")
 
 
-run(test_redis_cli, test_redis_benchmark, test_socat, test_hiredis, test_redis_py)
+def test_django():
+    start()
+    here = os.path.dirname(os.path.abspath(__file__))
+    found = 0
+    for backend, module in (("django.core.cache.backends.redis.RedisCache", "django.core.cache.backends.redis"),
+        ("django_redis.cache.RedisCache", "django_redis")):
+        for python in (os.environ.get("KVD_TEST_PYTHON", ""), sys.executable, "/usr/bin/python3"):
+            if shutil.which(python) and sh(python, "-c", f"import redis, {module}")[2] == 0:
+                relay(module, *sh(python, os.path.join(here, "with_django.py"), kvd.socket, backend))
+                found += 1
+                break
+    if not found:
+        raise Skip("neither Django 4 nor django-redis is here")
+
+
+def run_node(module, protocols):
+    """protocols: 0 for what the client takes by itself. The node modules of Debian, and of setup-deps, are looked at, too."""
+    start()
+    here = os.path.dirname(os.path.abspath(__file__))
+    node = need("node")
+    for where in (os.path.join(SOURCE, "build-node", "node_modules"), "/usr/share/nodejs"):
+        package = os.path.join(where, module, "package.json")
+        if os.path.exists(package):
+            break
+    else:
+        raise Skip(f"the node module {module} is not here")
+    with open(package) as f:
+        version = json.load(f)["version"]
+    os.environ["NODE_PATH"] = where
+    for proto in protocols:
+        if proto != 3 or int(version.split(".")[0]) >= 5:
+            relay(f"node {module} {version.split('.')[0]}" + (f", RESP{proto}" if proto else ""),
+                *sh(node, os.path.join(here, "with_node.js"), kvd.socket, module, str(proto)))
+
+
+def test_node_redis():
+    run_node("redis", (0, 3))
+
+
+def test_ioredis():
+    run_node("ioredis", (0,))
+
+
+def test_php():
+    start()
+    here = os.path.dirname(os.path.abspath(__file__))
+    php = need("php")
+    if "redis" not in sh(php, "-m")[0].split():
+        raise Skip("php-redis is not here")
+    relay("php", *sh(php, os.path.join(here, "with_php.php"), kvd.socket))
+
+
+run(test_redis_cli, test_redis_benchmark, test_socat, test_hiredis, test_redis_py, test_django, test_node_redis, test_ioredis, test_php)

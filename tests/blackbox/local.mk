@@ -35,6 +35,9 @@ EXTRA_DIST += $(blackbox_tests) \
 	tests/blackbox/powerloss.py \
 	tests/blackbox/resp.py \
 	tests/blackbox/tap.py \
+	tests/blackbox/with_django.py \
+	tests/blackbox/with_node.js \
+	tests/blackbox/with_php.php \
 	tests/blackbox/with_redis_py.py
 
 check_PROGRAMS += tests/blackbox/hiredis_client

@@ -160,4 +160,41 @@ def test_lock():
         raise Skip(f"releasing a lock needs EVAL: {error}")
 
 
-run(test_values, test_pipeline, test_watch, test_scan, test_databases, test_info, test_subscribe, test_bits, test_administration, test_lock)
+def test_lock_without_scripts():
+    """What a lock needs: taken by one, let go only by whoever holds it, gone with its time."""
+    r.delete("mine")
+    is_(r.set("mine", "token-a", nx=True, px=30000), True, "SET NX PX takes it")
+    is_(r.set("mine", "token-b", nx=True, px=30000), None, "no second one does")
+    is_(r.execute_command("DELEX", "mine", "IFEQ", "token-b"), 0, "DELEX of another's lock does nothing")
+    is_(r.execute_command("SET", "mine", "token-a", "IFEQ", "token-a", "PX", 60000), True, "SET IFEQ makes the time longer")
+    ok(r.pttl("mine") > 50000, "to that")
+    is_((r.execute_command("DELEX", "mine", "IFEQ", "token-a"), r.exists("mine")), (1, 0), "DELEX of the own one lets it go")
+    r.set("mine", "token-a", px=20)
+    for _ in range(500):
+        if r.set("mine", "token-b", nx=True, px=30000):
+            break
+        time.sleep(0.01)
+    is_(r.get("mine"), b"token-b", "a lock whose time is over can be taken")
+    is_(r.execute_command("DELIFEQ", "mine", "token-b"), 1, "DELIFEQ is the name of others for it")
+    counter = {"inside": 0, "most": 0, "turns": 0}
+
+    def work(token):
+        mine = redis.Redis(unix_socket_path=PATH)
+        for _ in range(20):
+            while not mine.set("turn", token, nx=True, px=30000):
+                time.sleep(0.0005)
+            counter["inside"] += 1
+            counter["most"] = max(counter["most"], counter["inside"])
+            counter["turns"] += 1
+            counter["inside"] -= 1
+            mine.execute_command("DELEX", "turn", "IFEQ", token)
+
+    threads = [threading.Thread(target=work, args=(f"t{i}",)) for i in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    is_((counter["most"], counter["turns"]), (1, 80), "four who take turns are never two inside")
+
+
+run(test_values, test_pipeline, test_watch, test_scan, test_databases, test_info, test_subscribe, test_bits, test_administration, test_lock, test_lock_without_scripts)
