@@ -14,8 +14,8 @@ libbase_la_SOURCES = \
 	src/base/paths.c src/base/paths.h \
 	src/base/slice.h \
 	src/base/tar.c src/base/tar.h
-libbase_la_CPPFLAGS = $(AM_CPPFLAGS) $(ZLIB_CFLAGS)
-libbase_la_LIBADD = $(ZLIB_LIBS) -lm
+libbase_la_CPPFLAGS = $(AM_CPPFLAGS) $(ZLIB_CFLAGS) $(LIBDEFLATE_CFLAGS)
+libbase_la_LIBADD = $(ZLIB_LIBS) $(LIBDEFLATE_LIBS) -lm
 
 check_PROGRAMS += tests/unit/base.t tests/unit/tar.t
 tests_unit_base_t_SOURCES = tests/unit/base.c tests/tap.h
