@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/buf.h"
+#include "store/inner.h"
 #include "store/window.h"
 
 #define INDEX_MAX ((size_t)4 << 20) /* bytes; a list longer than this grows no further */

@@ -66,18 +66,17 @@ static void judge_item(struct merge *m, struct merge_item *item)
 }
 
 /* Keys whose time has come are deleted the ordinary way, with a tombstone, so that their records need not be copied. */
-static void delete_expired(struct merge *m)
+static void delete_expired(struct store *s, struct merge_item *item, size_t items)
 {
-	struct store *s = m->store;
 	struct txn *t = NULL;
 	uint64_t position, n = 0;
 
-	for (size_t i = 0; i < m->items; i++) {
-		if (!m->item[i].expired)
+	for (size_t i = 0; i < items; i++) {
+		if (!item[i].expired)
 			continue;
 		if (!t)
 			t = txn_begin(s, NULL);
-		if (txn_add_delete(t, 0, m->item[i].r.ns, m->item[i].r.key)) {
+		if (txn_add_delete(t, 0, item[i].r.ns, item[i].r.key)) {
 			txn_abort(t);
 			return;
 		}
@@ -86,23 +85,21 @@ static void delete_expired(struct merge *m)
 	if (!t || txn_commit(t, &position))
 		return;
 	s->expired += n;
-	for (size_t i = 0; i < m->items; i++)
-		m->item[i].keep &= !m->item[i].expired;
+	for (size_t i = 0; i < items; i++)
+		item[i].keep &= !item[i].expired;
 }
 
-static int judge(struct merge *m)
+static void judge(struct merge *m, struct merge_item *item, size_t items)
 {
 	struct store *s = m->store;
 
-	for (size_t i = 0; i < m->items; i++) {
+	for (size_t i = 0; i < items; i++) {
 		if (i % PROBES == 0)
-			prefetch(s, &m->item[i], m->items - i < PROBES ? m->items - i : PROBES);
-		judge_item(m, &m->item[i]);
+			prefetch(s, &item[i], items - i < PROBES ? items - i : PROBES);
+		judge_item(m, &item[i]);
 	}
 	if (store_health(s, NULL) == 0)
-		delete_expired(m);
-	m->settle_at = s->position;
-	return 0;
+		delete_expired(s, item, items);
 }
 
 static int add_output(struct merge *m)
@@ -151,15 +148,15 @@ static int settle(struct merge *m)
 
 /* ---- moving ---- */
 
-static int move(struct merge *m)
+static void move(struct merge *m, struct merge_item *items, size_t count)
 {
 	struct store *s = m->store;
 	struct keydir_entry entry, old;
 
-	for (size_t i = 0; i < m->items; i++) {
-		const struct merge_item *item = &m->item[i];
+	for (size_t i = 0; i < count; i++) {
+		const struct merge_item *item = &items[i];
 		if (i % PROBES == 0)
-			prefetch(s, item, m->items - i < PROBES ? m->items - i : PROBES);
+			prefetch(s, item, count - i < PROBES ? count - i : PROBES);
 		if (!merge_is_value(&item->r) || !look_up(s, &item->r, &entry) || entry.where != item->from)
 			continue;
 		entry.where = item->where;
@@ -170,8 +167,6 @@ static int move(struct merge *m)
 		store_count_dead(s, item->from);
 		store_count_live(s, item->where);
 	}
-	m->settle_at = s->position;
-	return 0;
 }
 
 static int end_moves(struct merge *m)
@@ -211,17 +206,31 @@ static int retire(struct merge *m)
 
 /* ---- the life of a merge ---- */
 
+/* A piece of the batch in each turn, so that clients are served in between. */
+static int look_at_batch(struct merge *m, struct merge_batch *b, void (*look)(struct merge *m, struct merge_item *item, size_t items))
+{
+	size_t left = b->items - b->answered, piece = left < MERGE_PIECE ? left : MERGE_PIECE;
+
+	look(m, b->item + b->answered, piece);
+	m->settle_at = m->store->position;
+	b->answered += piece;
+	if (b->answered == b->items)
+		return 0;
+	store_notify(m->store);
+	return MERGE_NOT_YET;
+}
+
 static int answer(struct merge *m, enum merge_ask ask)
 {
 	switch (ask) {
 	case MERGE_JUDGE:
-		return judge(m);
+		return look_at_batch(m, m->about, judge);
 	case MERGE_OUTPUT:
 		return add_output(m);
 	case MERGE_SETTLE:
 		return settle(m);
 	case MERGE_MOVE:
-		return move(m);
+		return look_at_batch(m, m->about, move);
 	case MERGE_MOVED:
 		return end_moves(m);
 	case MERGE_RETIRE:
@@ -347,6 +356,10 @@ struct merge *merge_free(struct merge *m)
 		leave_both(m);
 	pthread_cond_destroy(&m->answered);
 	pthread_mutex_destroy(&m->lock);
+	for (size_t i = 0; i < 2; i++) {
+		buf_free(&m->batch[i].window.data);
+		free(m->batch[i].item);
+	}
 	buf_free(&m->out);
 	free(m->from);
 	free(m->input);

@@ -4,7 +4,8 @@
  * ones in the log. Garbage goes, the order of the log stays. Why nothing is lost and nothing comes back: doc/durability.md.
  *
  * One merge at a time. A thread of its own reads, writes and syncs; the keydir is the owner's, so what needs it is asked of the owner, in batches, and
- * answered in store_poll within about a millisecond. The steps:
+ * answered in store_poll, a piece in each turn. While the owner looks at one batch, the thread reads the next one or writes the one before.
+ * The steps:
  *
  *   copy     read the inputs; ask which records are still current; write those to outputs named NNNNNNNNNN.seg.new, sync them
  *   settle   wait until all commits that made records obsolete are durable. Had one of them been taken back, the merge is given up.
@@ -26,8 +27,9 @@
 #include "store/record.h"
 #include "store/segment.h"
 #include "store/store.h"
+#include "store/window.h"
 
-#define MERGE_BATCH 512 /* records the owner is asked about at a time */
+#define MERGE_PIECE 128 /* records the owner looks at in one turn */
 
 struct merge_item {
 	struct record r;
@@ -38,12 +40,20 @@ struct merge_item {
 	bool expired;
 };
 
+/* Records read together: the thread's, but while the owner is asked about them. */
+struct merge_batch {
+	struct window window; /* their bytes */
+	struct merge_item *item;
+	size_t items, cap;
+	size_t answered;      /* the owner has looked at so many */
+};
+
 enum merge_ask {
 	MERGE_NOTHING,
-	MERGE_JUDGE,  /* which items of the batch to keep */
+	MERGE_JUDGE,  /* which items of m->about to keep */
 	MERGE_OUTPUT, /* another output segment, which begins at next_first */
 	MERGE_SETTLE, /* what was judged is durable */
-	MERGE_MOVE,   /* the items of the batch live at their new places */
+	MERGE_MOVE,   /* the items of m->about live at their new places */
 	MERGE_MOVED,  /* all of that is durable, and nothing refers to the inputs. MERGE_AGAIN: move once more */
 	MERGE_RETIRE, /* nobody reads the inputs; takes them out of the table */
 	MERGE_DONE,
@@ -57,6 +67,7 @@ struct merge {
 	pthread_mutex_t lock;
 	pthread_cond_t answered;
 	enum merge_ask ask;  /* under lock; MERGE_NOTHING: answered */
+	struct merge_batch *about; /* under lock */
 	int answer;          /* under lock */
 	bool stop;           /* under lock */
 	_Atomic bool paused;
@@ -66,8 +77,6 @@ struct merge {
 	/* The owner's while the thread waits for an answer, the thread's otherwise. */
 	struct segment **input, **output;
 	size_t inputs, outputs, outputs_cap;
-	struct merge_item item[MERGE_BATCH];
-	size_t items;
 	uint64_t next_first;
 	uint64_t clean_before;  /* no segment older than the run has obsolete records from before this position */
 	uint64_t begun_at;      /* the store's position at the beginning */
@@ -77,6 +86,7 @@ struct merge {
 	bool retired;           /* the inputs are out of the table */
 
 	/* The thread's. */
+	struct merge_batch batch[2];
 	struct buf out;         /* bytes of the current output not yet written */
 	int out_fd;
 	uint64_t unsynced;

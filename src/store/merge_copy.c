@@ -2,6 +2,7 @@
  *
  * The merge's thread: reads the inputs, writes the outputs, and walks through the steps merge.h lists. It never looks at the keydir.
  */
+#include "store/inner.h"
 #include "store/window.h"
 
 #include <errno.h>
@@ -12,7 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define READ_STEP ((size_t)1 << 20)   /* bytes looked at for one batch */
+#define READ_STEP ((size_t)1 << 20)   /* bytes of one batch, or one record */
+#define MAX_ITEMS 16384               /* records of one batch */
 #define WRITE_STEP ((size_t)1 << 20)  /* bytes gathered for one write */
 #define SYNC_STEP ((uint64_t)8 << 20) /* bytes written between syncs: a large one would make the log's own sync wait */
 #define RETRY_MS 1000                 /* until a catalog that could not be written is tried again */
@@ -20,16 +22,38 @@
 
 /* ---- waiting ---- */
 
-static int ask_owner(struct merge *m, enum merge_ask ask)
+/* Asks once the question before has its answer. */
+static int post(struct merge *m, enum merge_ask ask, struct merge_batch *about)
 {
 	pthread_mutex_lock(&m->lock);
-	m->ask = ask;
-	store_notify(m->store);
+	while (m->ask != MERGE_NOTHING && !m->stop)
+		pthread_cond_wait(&m->answered, &m->lock);
+	int r = m->stop ? -ECANCELED : 0;
+	if (r == 0) {
+		m->ask = ask;
+		m->about = about;
+	}
+	pthread_mutex_unlock(&m->lock);
+	if (r == 0)
+		store_notify(m->store);
+	return r;
+}
+
+static int wait_answer(struct merge *m)
+{
+	pthread_mutex_lock(&m->lock);
 	while (m->ask != MERGE_NOTHING && !m->stop)
 		pthread_cond_wait(&m->answered, &m->lock);
 	int r = m->stop ? -ECANCELED : m->answer;
 	pthread_mutex_unlock(&m->lock);
 	return r;
+}
+
+static int ask_owner(struct merge *m, enum merge_ask ask)
+{
+	int r = post(m, ask, NULL);
+
+	return r ? r : wait_answer(m);
 }
 
 /* Rests, or until the store is closed: -ECANCELED then. */
@@ -107,20 +131,38 @@ static int report_damage(struct merge *m, struct segment *g, uint64_t offset)
 	return -EUCLEAN;
 }
 
-/* Fills the batch with records from *at on, whose bytes stay valid until the next call; *at moves behind them. */
-static int read_batch(struct merge *m, struct window *w, struct segment *g, uint64_t *at)
+static int grow_batch(struct merge_batch *b)
 {
+	size_t cap = b->cap ? b->cap * 2 : 1024;
+	struct merge_item *more = realloc(b->item, cap * sizeof(*more));
+
+	if (!more)
+		return -ENOMEM;
+	b->item = more;
+	b->cap = cap;
+	return 0;
+}
+
+/* Fills a batch with records from *at on, whose bytes stay valid as long as it is not filled again; *at moves behind them. */
+static int read_batch(struct merge *m, struct merge_batch *b, struct segment *g, uint64_t *at)
+{
+	struct window *w = &b->window;
 	struct slice bytes;
 	uint64_t begun = *at;
-	int r = window_at(w, *at, READ_STEP, &bytes);
 
-	for (m->items = 0; r == 0 && m->items < MERGE_BATCH && *at < w->limit;) {
-		struct merge_item *item = &m->item[m->items];
+	*w = (struct window){ .io = m->store->io, .fd = atomic_load(&g->fd), .step = READ_STEP, .limit = g->size, .data = w->data };
+	w->data.len = 0; /* of another place */
+	int r = window_at(w, *at, READ_STEP, &bytes);
+	for (b->items = b->answered = 0; r == 0 && b->items < MAX_ITEMS && *at < g->size;) {
+		r = b->items == b->cap ? grow_batch(b) : 0;
+		if (r)
+			break;
+		struct merge_item *item = &b->item[b->items];
 		*item = (struct merge_item){ 0 };
 		int d = record_decode(bytes.ptr, bytes.len, record_bind(g->seed, *at), &item->r, &item->size);
-		if (d == RECORD_SHORT && m->items)
+		if (d == RECORD_SHORT && b->items)
 			break;
-		if (d == RECORD_SHORT && item->size > bytes.len && item->size <= w->limit - *at) {
+		if (d == RECORD_SHORT && item->size > bytes.len && item->size <= g->size - *at) {
 			r = window_at(w, *at, item->size, &bytes);
 			if (r == 0 && bytes.len < item->size)
 				return report_damage(m, g, *at);
@@ -131,7 +173,7 @@ static int read_batch(struct merge *m, struct window *w, struct segment *g, uint
 		item->where = locator_make(g->slot, *at, item->size);
 		bytes = slice_skip(bytes, item->size);
 		*at += item->size;
-		m->items++;
+		b->items++;
 	}
 	return r ? fail(m, r, "reading", g) : keep_pace(m, *at - begun);
 }
@@ -282,26 +324,40 @@ static int write_swaps(struct merge *m)
 	return r;
 }
 
+/* Writes what the owner wants kept. */
+static int copy_batch(struct merge *m, const struct merge_batch *b)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < b->items && r == 0; i++) {
+		const struct merge_item *item = &b->item[i];
+		if (item->r.type == RECORD_SWAP)
+			fold_swap(m, &item->r);
+		else if (item->keep)
+			r = copy_record(m, item->r, item->size, item->where);
+	}
+	return r;
+}
+
 static int copy_segment(struct merge *m, struct segment *g)
 {
-	struct store *s = m->store;
-	struct window w = { .io = s->io, .fd = store_segment_fd(s, g), .limit = g->size };
-	int r = w.fd < 0 ? fail(m, w.fd, "opening", g) : 0;
+	int fd = store_segment_fd(m->store, g), r = fd < 0 ? fail(m, fd, "opening", g) : 0;
+	struct merge_batch *judged = NULL, *next = &m->batch[0];
 
-	for (uint64_t at = SEGMENT_HEADER, begun = at; r == 0 && at < g->size; begun = at) {
-		r = read_batch(m, &w, g, &at);
+	for (uint64_t at = SEGMENT_HEADER, begun = at; r == 0 && (at < g->size || judged); begun = at) {
+		bool more = at < g->size;
+		if (more)
+			r = read_batch(m, next, g, &at);
 		atomic_fetch_add(&m->bytes_read, at - begun);
 		if (r == 0)
-			r = ask_owner(m, MERGE_JUDGE);
-		for (size_t i = 0; i < m->items && r == 0; i++) {
-			const struct merge_item *item = &m->item[i];
-			if (item->r.type == RECORD_SWAP)
-				fold_swap(m, &item->r);
-			else if (item->keep)
-				r = copy_record(m, item->r, item->size, item->where);
-		}
+			r = wait_answer(m);
+		if (r == 0 && more)
+			r = post(m, MERGE_JUDGE, next);
+		if (r == 0 && judged)
+			r = copy_batch(m, judged);
+		judged = more ? next : NULL;
+		next = &m->batch[next == &m->batch[0]];
 	}
-	buf_free(&w.data);
 	return r;
 }
 
@@ -339,19 +395,17 @@ static int name_outputs(struct merge *m)
 
 static int move_segment(struct merge *m, struct segment *g, size_t *next)
 {
-	struct store *s = m->store;
-	struct window w = { .io = s->io, .fd = atomic_load(&g->fd), .limit = g->size };
 	int r = 0;
 
-	for (uint64_t at = SEGMENT_HEADER; r == 0 && at < g->size;) {
-		r = read_batch(m, &w, g, &at);
-		for (size_t i = 0; i < m->items && r == 0; i++)
-			if (merge_is_value(&m->item[i].r))
-				m->item[i].from = m->from[(*next)++];
+	for (uint64_t at = SEGMENT_HEADER, n = 0; r == 0 && at < g->size; n++) {
+		struct merge_batch *b = &m->batch[n % 2];
+		r = read_batch(m, b, g, &at);
+		for (size_t i = 0; i < b->items && r == 0; i++)
+			if (merge_is_value(&b->item[i].r))
+				b->item[i].from = m->from[(*next)++];
 		if (r == 0)
-			r = ask_owner(m, MERGE_MOVE);
+			r = post(m, MERGE_MOVE, b);
 	}
-	buf_free(&w.data);
 	return r;
 }
 
@@ -436,6 +490,7 @@ void *merge_run(void *arg)
 	syscall(SYS_ioprio_set, 1, 0, 3 << 13);
 #endif
 	m->result = merge_all(m);
+	wait_answer(m); /* to a question that a failure left behind */
 	if (m->result && !m->moving)
 		remove_outputs(m);
 	pthread_mutex_lock(&m->lock);

@@ -3,6 +3,7 @@
  * Opening: directory, lock, catalog, what a crash may have left lying about; then the replay, or a new store.
  */
 #include "store/restore.h"
+#include "store/inner.h"
 #include "store/window.h"
 
 #include <errno.h>

@@ -9,6 +9,7 @@
 #ifndef STORE_REPLAY_H
 #define STORE_REPLAY_H
 
+#include "store/inner.h"
 #include "store/window.h"
 
 #define BATCH_BYTES ((size_t)32 << 20)

@@ -6,6 +6,7 @@
 #ifndef STORE_VERIFY_H
 #define STORE_VERIFY_H
 
+#include "store/inner.h"
 #include "store/window.h"
 
 enum verify_kind {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "store/inner.h"
 #include "store/window.h"
 
 #include <errno.h>
@@ -8,10 +9,10 @@ int window_at(struct window *w, uint64_t offset, size_t len, struct slice *ret)
 	if (offset + len > w->limit)
 		len = offset < w->limit ? (size_t)(w->limit - offset) : 0;
 	if (offset < w->start || offset + len > w->start + w->data.len) {
-		size_t want = len > WINDOW ? len : WINDOW;
+		size_t step = w->step ? w->step : WINDOW, want = len > step ? len : step;
 		if (offset + want > w->limit)
 			want = (size_t)(w->limit - offset);
-		buf_reset(&w->data, want > WINDOW ? want : WINDOW);
+		buf_reset(&w->data, want > step ? want : step);
 		int r = buf_reserve(&w->data, want + 1);
 		ssize_t n = r ? r : w->io->pread(w->io, w->fd, w->data.ptr, want, offset, 0);
 		if (n == -EIO && want > len) /* a bad place further on is not the caller's */

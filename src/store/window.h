@@ -5,13 +5,17 @@
 #ifndef STORE_WINDOW_H
 #define STORE_WINDOW_H
 
-#include "store/inner.h"
+#include "base/buf.h"
+#include "base/io.h"
+#include "store/record.h"
+#include "store/segment.h"
 
-#define WINDOW ((size_t)4 << 20) /* bytes read at a time */
+#define WINDOW ((size_t)4 << 20) /* bytes read at a time, unless told otherwise */
 
 struct window {
 	struct io *io;
 	int fd;
+	size_t step;     /* bytes read at a time; 0: WINDOW */
 	uint64_t limit;  /* file bytes that may be read */
 	uint64_t start;  /* file offset of data.ptr[0] */
 	struct buf data;

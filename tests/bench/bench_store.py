@@ -102,6 +102,8 @@ def compact_kvd(server):
 
 
 def rewrite_redis(server):
+    server.client().must("CONFIG", "SET", "auto-aof-rewrite-percentage", 0)
+    poll_info(server, "aof_rewrite_in_progress", 0)
     began = time.monotonic()
     server.client(timeout=600).must("BGREWRITEAOF")
     poll_info(server, "aof_rewrite_in_progress", 0)
