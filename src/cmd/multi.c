@@ -12,13 +12,18 @@
 
 enum { MAX_QUEUED = 1048576, MAX_QUEUED_BYTES = 64 << 20 };
 
-static void drop_queue(struct cmd_client *c)
+static void free_queue(struct cmd_client *c)
 {
 	for (size_t i = 0; i < c->queued; i++)
 		free(c->queue[i].argv);
 	free(c->queue);
 	c->queue = NULL;
 	c->queued = c->queue_cap = c->queue_bytes = 0;
+}
+
+static void drop_queue(struct cmd_client *c)
+{
+	free_queue(c);
 	c->multi = c->multi_broken = false;
 }
 
@@ -28,17 +33,26 @@ void multi_reset(struct cmd_client *c)
 	watch_clear(c);
 }
 
+/* Bytes of the block a request is copied to. */
 static size_t measure(const struct call *call)
 {
-	size_t size = sizeof(struct queued) + call->argc * sizeof(struct slice);
+	size_t size = call->argc * sizeof(struct slice);
 
 	for (size_t i = 0; i < call->argc; i++)
 		size += call->argv[i].len;
 	return size;
 }
 
+/* What memory it takes in all: the queue may be half empty, and the allocator adds to each block. */
+static size_t with_overhead(size_t size)
+{
+	return size + 2 * sizeof(struct queued) + 2 * sizeof(size_t);
+}
+
+/* EXEC will refuse it all, so nothing of it is worth keeping. */
 static int refuse(struct call *call, const char *text)
 {
+	free_queue(call->client);
 	call->client->multi_broken = true;
 	call->command->rejected++;
 	return call_error(call, "%s", text);
@@ -80,21 +94,21 @@ int multi_queue(struct call *call)
 	size_t size = measure(call);
 	struct slice *argv;
 
-	if (c->multi_broken) { /* EXEC will refuse anyway: nothing is worth keeping */
+	if (c->multi_broken) {
 		resp_simple(&call->out, "QUEUED");
 		return 0;
 	}
 	if (c->queued >= MAX_QUEUED)
 		return refuse(call, "ERR a transaction holds at most 1048576 commands");
-	if (size > MAX_QUEUED_BYTES - c->queue_bytes)
-		return refuse(call, "ERR a transaction holds at most 67108864 bytes of commands");
+	if (with_overhead(size) > MAX_QUEUED_BYTES - c->queue_bytes)
+		return refuse(call, "ERR the commands of a transaction take at most 67108864 bytes of memory");
 	if (grow_queue(c))
 		return refuse(call, "OOM not enough memory to queue the command");
 	argv = copy_request(call, size);
 	if (!argv)
 		return refuse(call, "OOM not enough memory to queue the command");
 	c->queue[c->queued++] = (struct queued){ call->command, argv, call->argc };
-	c->queue_bytes += size;
+	c->queue_bytes += with_overhead(size);
 	resp_simple(&call->out, "QUEUED");
 	return 0;
 }

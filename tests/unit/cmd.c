@@ -470,7 +470,7 @@ static void test_queue_limit(void)
 		buf_reset(&fx.out, 0);
 		cmd_run(client(0), argv, 3, &fx.out, &fx.result);
 	}
-	reply_is("-ERR a transaction holds at most 67108864 bytes of commands\n",
+	reply_is("-ERR the commands of a transaction take at most 67108864 bytes of memory\n",
 		"the queue of MULTI is bounded and says so");
 	line_is(0, "EXEC", "-EXECABORT Transaction discarded because of previous errors.\n");
 	line_is(0, "EXISTS a", ":0\n");
