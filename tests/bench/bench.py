@@ -12,6 +12,7 @@ the same minute, the median of the rounds. Prints a table for each part and writ
         merge     bytes and keys a second of a merge, and what requests beside it notice
         snapshot  time of a snapshot, and what requests beside it notice
         cold      values read from disk, and what requests for cached ones notice
+        scan      a hundred keys of all by their prefix
     make bench BENCH_ARGS="--keys 1000000,10000000"
 """
 import argparse
@@ -27,6 +28,7 @@ import tempfile
 import time
 
 from benchlib import DAEMON, Kvd, Redis, benchmark_key, disk, kvdtest, load, memory, run_load, start_time
+import bench_scan
 import bench_store
 
 # ---- speed
@@ -131,7 +133,7 @@ def size(options, make):
 # ---- all
 
 
-PARTS = {"speed": speed, "size": size, **bench_store.PARTS}
+PARTS = {"speed": speed, "size": size, **bench_store.PARTS, **bench_scan.PARTS}
 
 
 def parts(text):
