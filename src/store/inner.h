@@ -71,6 +71,8 @@ int sync_stop(struct store *s);
 void sync_wake(struct store *s);
 /* Makes the store read-only for a reason that is not the sync thread's. */
 void sync_fail(struct store *s, int error, const char *what);
+/* Errors that are shortages, and may pass: nothing is wrong with the disk. */
+bool sync_may_pass(int error);
 
 /* ---- rollback.c: takes back commits that the disk refused ---- */
 

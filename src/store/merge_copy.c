@@ -425,13 +425,13 @@ static int move_all(struct merge *m)
 	return r;
 }
 
-/* Both sets of files are there, so either catalog is right; what cannot be told apart after -EIO need not be. */
+/* Both sets of files are there, so either catalog is right, and after an error it need not be known which of them is on the disk. */
 static int switch_catalog(struct merge *m)
 {
 	for (;;) {
 		int r = slots_name_merged(m->store);
 		m->switched = r == 0;
-		if (r == 0 || r == -EIO)
+		if (!sync_may_pass(r))
 			return r ? fail(m, r, "naming", m->input[0]) : 0;
 		if (rest(m, RETRY_MS))
 			return -ECANCELED;

@@ -70,8 +70,7 @@ void sync_fail(struct store *s, int error, const char *what)
 	set_state(s, SYNC_FAILED, error, what);
 }
 
-/* Shortages that may pass; nothing is wrong with the disk. */
-static bool is_full(int error)
+bool sync_may_pass(int error)
 {
 	return error == -ENOMEM || error == -ENOSPC || error == -EDQUOT || error == -EMFILE || error == -ENFILE;
 }
@@ -265,7 +264,7 @@ static int move_on(struct store *s, struct segment *next)
 		return r;
 	r = switch_segment(s, next, &what);
 	if (r)
-		refuse(s, is_full(r) ? SYNC_FULL : SYNC_FAILED, r, what);
+		refuse(s, sync_may_pass(r) ? SYNC_FULL : SYNC_FAILED, r, what);
 	return r;
 }
 
@@ -292,7 +291,7 @@ static int write_some(struct store *s, uint64_t submitted)
 	r = write_group(s, &g);
 	if (r) {
 		y->garbage_end = g.offset + g.len + g.zeros;
-		refuse(s, is_full(r) ? SYNC_FULL : SYNC_FAILED, r, "write of");
+		refuse(s, sync_may_pass(r) ? SYNC_FULL : SYNC_FAILED, r, "write of");
 		return r;
 	}
 	/* Leave the chunks of this group before anybody learns that they are done: the owner may free them then. */
