@@ -5,6 +5,7 @@ blackbox_tests = \
 	tests/blackbox/compact.t \
 	tests/blackbox/crash.t \
 	tests/blackbox/powercut.t \
+	tests/blackbox/faults.t \
 	tests/blackbox/tail.t \
 	tests/blackbox/damage.t \
 	tests/blackbox/format.t \

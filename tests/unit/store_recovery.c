@@ -969,8 +969,32 @@ static void test_recovered_numbers(void)
 	small_free(&m);
 }
 
+/* The names of a new store: whichever of them power loss leaves, there is a store or there is none. */
+static void test_creation(void)
+{
+	unsigned bad = 0, n = 0;
+	bool died = true;
+
+	for (unsigned i = 0; died && bad < 3; i++) {
+		struct fx f;
+		n = i / 12 + 1;
+		fx_init(&f, simdisk_new(i));
+		simdisk_die_at(f.disk, n);
+		int r = fx_open(&f);
+		died = simdisk_is_dead(f.disk);
+		if (r == 0)
+			fx_kill(&f);
+		simdisk_power_cycle(f.disk);
+		if (fx_open(&f))
+			bad++, diag("power loss at call %u of the first opening: %s", n, f.error.text);
+		fx_done(&f);
+	}
+	ok(bad == 0 && n > 8, "power loss at each of %u calls of the first opening: the next one succeeds", n - 1);
+}
+
 int main(void)
 {
+	test_creation();
 	test_ends();
 	test_group();
 	test_open_batch();
