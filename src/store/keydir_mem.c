@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Region: 2 MiB of address space (the first few are smaller) from mmap, cut into slabs. Slab: 64 KiB, aligned
- * to its size so that a block finds its slab, a header of 64 bytes and then equal blocks. An empty slab gives
- * its memory back at once, an empty region its addresses.
+ * to its size so that a block finds its slab, a header of 64 bytes and then equal blocks. A few empty slabs are kept
+ * for the next class that needs one, as all pages grow at about the same time; the others give their memory
+ * back at once, an empty region its addresses.
  */
 #include "store/keydir_mem.h"
 
@@ -32,6 +33,7 @@
 #define SOME_SLABS 384
 #define MALLOC_COST 8 /* bytes a malloc block costs beside its content */
 #define THIN 16       /* one free block for so many used ones is enough */
+#define SPARE 64      /* one empty slab for so many is kept */
 
 struct keydir_region {
 	struct keydir_region *next, *prev;
@@ -144,10 +146,25 @@ static struct keydir_region *add_region(struct keydir_mem *m)
 	return r;
 }
 
+static struct keydir_slab *begin_slab(struct keydir_mem *m, struct keydir_slab *s, struct keydir_region *r, unsigned class)
+{
+	*s = (struct keydir_slab){ .region = r, .class = (uint8_t) class, .shelf = -1 };
+	class_in(m, class)->slabs++;
+	m->slabs++;
+	m->bytes += SLAB_HEADER;
+	return s;
+}
+
 static struct keydir_slab *add_slab(struct keydir_mem *m, unsigned class)
 {
 	struct keydir_region *r = m->regions;
+	struct keydir_slab *spare = m->spare;
 
+	if (spare) {
+		m->spare = spare->next;
+		m->spares--;
+		return begin_slab(m, spare, spare->region, class);
+	}
 	/* Regions without room are on no list; their slabs know them. */
 	if (!r)
 		r = add_region(m);
@@ -157,22 +174,14 @@ static struct keydir_slab *add_slab(struct keydir_mem *m, unsigned class)
 	r->free &= r->free - 1;
 	if (!r->free)
 		unlink_region(m, r);
-	struct keydir_slab *s = (struct keydir_slab *)(void *)(r->base + i * SLAB_SIZE);
-	*s = (struct keydir_slab){ .region = r, .class = (uint8_t) class, .shelf = -1 };
-	class_in(m, class)->slabs++;
-	m->slabs++;
-	m->bytes += SLAB_HEADER;
-	return s;
+	return begin_slab(m, (struct keydir_slab *)(void *)(r->base + i * SLAB_SIZE), r, class);
 }
 
-static void drop_slab(struct keydir_mem *m, struct keydir_slab *s)
+static void give_back(struct keydir_mem *m, struct keydir_slab *s)
 {
 	struct keydir_region *r = s->region;
 	unsigned i = (unsigned)(((char *)s - r->base) / (ptrdiff_t)SLAB_SIZE);
 
-	class_in(m, s->class)->slabs--;
-	m->slabs--;
-	m->bytes -= SLAB_HEADER + s->touched * block_size(s->class);
 	madvise(s, SLAB_SIZE, MADV_DONTNEED);
 	if (!r->free)
 		link_region(m, r);
@@ -182,6 +191,22 @@ static void drop_slab(struct keydir_mem *m, struct keydir_slab *s)
 		munmap(r->base, r->slabs * SLAB_SIZE);
 		free(r);
 		m->region_count--;
+	}
+}
+
+static void drop_slab(struct keydir_mem *m, struct keydir_slab *s)
+{
+	class_in(m, s->class)->slabs--;
+	m->slabs--;
+	m->bytes -= SLAB_HEADER + s->touched * block_size(s->class);
+	s->next = m->spare;
+	m->spare = s;
+	m->spares++;
+	while (m->spares > m->slabs / SPARE) {
+		s = m->spare;
+		m->spare = s->next;
+		m->spares--;
+		give_back(m, s);
 	}
 }
 

@@ -31,6 +31,8 @@ struct keydir_mem {
 	} class[KEYDIR_MEM_MOST - KEYDIR_MEM_FEWEST + 1];
 	struct keydir_region *regions; /* those with room */
 	size_t region_count, slabs;
+	struct keydir_slab *spare; /* empty ones, kept; in none of the counts */
+	size_t spares;
 	size_t bytes;  /* of malloc blocks, and of slabs as far as they were ever touched */
 	unsigned thin; /* blocks to a slab in the class that may have one worth emptying; 0: none */
 	/* For tests: called before each allocation, true makes it fail. NULL otherwise. */
