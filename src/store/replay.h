@@ -37,8 +37,9 @@ struct batch {
 	size_t whole;             /* of them belong to whole transactions */
 	struct buf keys;
 	bool in_order;            /* it has a flush or an exchange: it is applied as it stands */
-	struct batch_place *place; /* the last op of each key, in the order of the keys; or NULL */
-	size_t places, place_cap;
+	struct batch_place *place; /* while it is being sorted */
+	size_t place_cap;
+	struct buf gathered;       /* as well */
 	size_t common;            /* bytes all keys begin with */
 };
 
@@ -49,7 +50,7 @@ int batch_add(struct batch *b, const struct record *r, uint64_t where);
 bool batch_is_full(const struct batch *b);
 /* Moves what belongs to no whole transaction yet to an empty batch: 0 or -ENOMEM. */
 int batch_split(struct batch *b, struct batch *rest);
-/* Sorts it, if it may be: 0 or -ENOMEM. Any thread, like those above. */
+/* Sorts it, if it may be, by namespace and key, and drops all but the last op of a key: 0 or -ENOMEM. Any thread, like those above. */
 int batch_sort(struct batch *b);
 /* Changes directories, live bytes and the databases' namespaces: 0 or -ENOMEM. The owner's. */
 int batch_apply(struct store *s, const struct batch *b);

@@ -13,6 +13,7 @@ struct batch *batch_free(struct batch *b)
 		free(b->op);
 		free(b->place);
 		buf_free(&b->keys);
+		buf_free(&b->gathered);
 	}
 	free(b);
 	return NULL;
@@ -20,7 +21,7 @@ struct batch *batch_free(struct batch *b)
 
 void batch_clear(struct batch *b)
 {
-	b->count = b->whole = b->places = b->common = 0;
+	b->count = b->whole = b->common = 0;
 	b->keys.len = 0;
 	b->in_order = false;
 	b->next = NULL;
@@ -74,7 +75,7 @@ int batch_add(struct batch *b, const struct record *r, uint64_t where)
 
 bool batch_is_full(const struct batch *b)
 {
-	return b->count * (sizeof(*b->op) + sizeof(*b->place)) + b->keys.len >= BATCH_BYTES;
+	return b->count * (sizeof(*b->op) + sizeof(*b->place)) + b->keys.len * 2 >= BATCH_BYTES;
 }
 
 int batch_split(struct batch *b, struct batch *rest)
@@ -114,9 +115,55 @@ static int compare(const void *x, const void *y, void *arg)
 	return order ? order : a->op < b->op ? -1 : 1;
 }
 
-static bool same_key(const struct batch *b, const struct batch_place *x, const struct batch_place *y)
+static int reserve_places(struct batch *b)
 {
-	return x->ns == y->ns && x->head == y->head && slice_eq(key_of(b, &b->op[x->op]), key_of(b, &b->op[y->op]));
+	if (b->place_cap >= b->count)
+		return 0;
+	struct batch_place *place = realloc(b->place, b->count * sizeof(*place));
+	if (!place)
+		return -ENOMEM;
+	b->place = place;
+	b->place_cap = b->count;
+	return 0;
+}
+
+/* The keys in the order of the places, which the ops then follow. */
+static int gather_keys(struct batch *b)
+{
+	buf_reset(&b->gathered, SIZE_MAX);
+	if (buf_reserve(&b->gathered, b->keys.len + 1))
+		return -ENOMEM;
+	for (size_t i = 0; i < b->count; i++) {
+		if (i + AHEAD < b->count)
+			__builtin_prefetch(b->keys.ptr + b->op[b->place[i + AHEAD].op].key);
+		if (i + 2 * AHEAD < b->count)
+			__builtin_prefetch(&b->op[b->place[i + 2 * AHEAD].op]);
+		struct batch_op *op = &b->op[b->place[i].op];
+		struct slice key = key_of(b, op);
+		op->key = (uint32_t)b->gathered.len;
+		buf_append_slice(&b->gathered, key);
+	}
+	struct buf keep = b->keys;
+	b->keys = b->gathered;
+	b->gathered = keep;
+	return 0;
+}
+
+/* Puts the ops where their places are: each cycle of the exchange once around. */
+static void order_ops(struct batch *b)
+{
+	for (size_t i = 0; i < b->count; i++) {
+		struct batch_op first = b->op[i];
+		size_t at = i;
+		while (b->place[at].op != i) {
+			size_t from = b->place[at].op;
+			b->op[at] = b->op[from];
+			b->place[at].op = (uint32_t)at;
+			at = from;
+		}
+		b->op[at] = first;
+		b->place[at].op = (uint32_t)at;
+	}
 }
 
 int batch_sort(struct batch *b)
@@ -125,22 +172,20 @@ int batch_sort(struct batch *b)
 
 	if (b->in_order)
 		return 0;
-	if (b->place_cap < b->count) {
-		struct batch_place *place = realloc(b->place, b->count * sizeof(*place));
-		if (!place)
-			return -ENOMEM;
-		b->place = place;
-		b->place_cap = b->count;
-	}
+	if (reserve_places(b))
+		return -ENOMEM;
 	for (size_t i = 0; i < b->count; i++)
 		b->place[i] = (struct batch_place){ head_of(slice_skip(key_of(b, &b->op[i]), b->common)), (uint32_t)i, b->op[i].ns };
 	if (b->count)
 		qsort_r(b->place, b->count, sizeof(*b->place), compare, b);
+	if (gather_keys(b))
+		return -ENOMEM;
+	order_ops(b);
 	/* Of the writes of a key the last one counts. */
 	for (size_t i = 0; i < b->count; i++)
-		if (i + 1 == b->count || !same_key(b, &b->place[i], &b->place[i + 1]))
-			b->place[n++] = b->place[i];
-	b->places = n;
+		if (i + 1 == b->count || b->op[i].ns != b->op[i + 1].ns || !slice_eq(key_of(b, &b->op[i]), key_of(b, &b->op[i + 1])))
+			b->op[n++] = b->op[i];
+	b->count = b->whole = n;
 	return 0;
 }
 
@@ -224,16 +269,6 @@ static int apply_in_order(struct store *s, const struct batch *b)
 	return r;
 }
 
-/* In the order of the keys, ops and keys are all over memory: asks for those that come soon. Inlined always: a function that does
- * nothing else is taken for one without effect, and left out. */
-static inline __attribute__((always_inline)) void prefetch(const struct batch *b, size_t i)
-{
-	if (i + 2 * AHEAD < b->places)
-		__builtin_prefetch(&b->op[b->place[i + 2 * AHEAD].op]);
-	if (i + AHEAD < b->places)
-		__builtin_prefetch(b->keys.ptr + b->op[b->place[i + AHEAD].op].key);
-}
-
 /* Sorted keys of one namespace into an empty directory; what is deleted was never there. */
 static int build(struct store *s, struct keydir *k, const struct batch *b, size_t from, size_t to)
 {
@@ -241,8 +276,7 @@ static int build(struct store *s, struct keydir *k, const struct batch *b, size_
 	int r = builder ? 0 : -ENOMEM;
 
 	for (size_t i = from; i < to && r == 0; i++) {
-		const struct batch_op *op = &b->op[b->place[i].op];
-		prefetch(b, i);
+		const struct batch_op *op = &b->op[i];
 		if (!is_put(op))
 			continue;
 		r = keydir_builder_add(builder, key_of(b, op), entry_of(s, op));
@@ -261,19 +295,17 @@ int batch_apply(struct store *s, const struct batch *b)
 
 	if (b->in_order)
 		return apply_in_order(s, b);
-	for (size_t i = 0, end; i < b->places && r == 0; i = end) {
-		unsigned ns = b->place[i].ns;
-		for (end = i + 1; end < b->places && b->place[end].ns == ns; end++)
+	for (size_t i = 0, end; i < b->count && r == 0; i = end) {
+		unsigned ns = b->op[i].ns;
+		for (end = i + 1; end < b->count && b->op[end].ns == ns; end++)
 			;
 		r = open_namespace(s, ns);
 		if (r == 0 && keydir_count(s->keydir[ns]) == 0) {
 			r = build(s, s->keydir[ns], b, i, end);
 			continue;
 		}
-		for (; i < end && r == 0; i++) {
-			prefetch(b, i);
-			r = apply_key(s, key_of(b, &b->op[b->place[i].op]), &b->op[b->place[i].op]);
-		}
+		for (; i < end && r == 0; i++)
+			r = apply_key(s, key_of(b, &b->op[i]), &b->op[i]);
 	}
 	return r;
 }

@@ -230,15 +230,15 @@ static struct slice op_key(const struct batch *b, size_t i)
 	return slice(b->keys.ptr + b->op[i].key, b->op[i].key_len);
 }
 
-static bool same_op_key(const struct batch *b, size_t i, size_t j)
+static bool same_op_key(const struct batch *a, size_t i, const struct batch *b, size_t j)
 {
-	return b->op[i].ns == b->op[j].ns && slice_eq(op_key(b, i), op_key(b, j));
+	return a->op[i].ns == b->op[j].ns && slice_eq(op_key(a, i), op_key(b, j));
 }
 
 /* Random writes of few keys: sorted, and of each key the youngest is left. */
 static void test_batch(void)
 {
-	struct batch *b = calloc(1, sizeof(*b)), *rest = calloc(1, sizeof(*rest));
+	struct batch *b = calloc(1, sizeof(*b)), *rest = calloc(1, sizeof(*rest)), *all = calloc(1, sizeof(*all));
 	char key[16] = "same prefix ";
 	uint64_t seed = 5;
 	size_t youngest = 0;
@@ -250,27 +250,29 @@ static void test_batch(void)
 		memset(key + 12, (int)k, 4);
 		struct record r = { .type = RECORD_PUT, .ns = k % 2, .expire_wall_ms = RECORD_NEVER, .key = slice(key, 12 + k % 5) };
 		good &= batch_add(b, &r, i + 1) == 0;
+		good &= i > 1899 || batch_add(all, &r, i + 1) == 0;
 		if (i == 1899)
 			b->whole = b->count;
 	}
 	ok(good && batch_split(b, rest) == 0 && b->count == 1900 && rest->count == 100 && rest->whole == 0 && rest->op[0].where == 1901,
 		"what is not whole goes to another one");
 	is_int(batch_sort(b), 0, "the whole is sorted");
-	for (size_t i = 1; i < b->places; i++) {
-		size_t x = b->place[i - 1].op, y = b->place[i].op;
-		good &= b->op[x].ns < b->op[y].ns || (b->op[x].ns == b->op[y].ns && slice_cmp(op_key(b, x), op_key(b, y)) < 0);
-	}
-	for (size_t i = 0, j; i < b->count; i++) {
-		for (j = i + 1; j < b->count && !same_op_key(b, i, j); j++)
+	for (size_t i = 1; i < b->count; i++)
+		good &= b->op[i - 1].ns < b->op[i].ns || (b->op[i - 1].ns == b->op[i].ns && slice_cmp(op_key(b, i - 1), op_key(b, i)) < 0);
+	for (size_t i = 0, j; i < all->count; i++) {
+		for (j = i + 1; j < all->count && !same_op_key(all, i, all, j); j++)
 			;
-		youngest += j == b->count;
+		if (j < all->count)
+			continue;
+		youngest++;
+		for (j = 0; j < b->count && !same_op_key(all, i, b, j); j++)
+			;
+		good &= j < b->count && b->op[j].where == all->op[i].where;
 	}
-	for (size_t i = 0; i < b->places; i++)
-		for (size_t j = b->place[i].op + 1u; j < b->count; j++)
-			good &= !same_op_key(b, b->place[i].op, j);
-	ok(good && b->places == youngest && youngest > 300, "by namespace and key, with the youngest write of each (%zu)", youngest);
+	ok(good && b->count == youngest && youngest > 300, "by namespace and key, with the youngest write of each (%zu)", youngest);
 	batch_free(b);
 	batch_free(rest);
+	batch_free(all);
 }
 
 /* Every key with its place, and whether the live bytes are those of the places. */
