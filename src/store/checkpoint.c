@@ -180,6 +180,11 @@ bool store_checkpoint_due(const struct store *s)
 	return !s->compact.merge && tail > WORTH_BYTES && tail > part;
 }
 
+bool store_has_checkpoint(const struct store *s)
+{
+	return s->checkpoint.position != 0;
+}
+
 /* What the walk gives goes to the thread; at its end, the order to finish. */
 static int walk_on(struct store *s, struct checkpoint_job *j)
 {

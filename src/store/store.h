@@ -174,6 +174,8 @@ unsigned store_expire_some(struct store *s, unsigned pages);
 int store_checkpoint(struct store *s);
 /* Whether the log has grown so much since the last one that another one pays. Call by timer. */
 bool store_checkpoint_due(const struct store *s);
+/* False when a start would read the whole log: none was written yet, or a merge has taken away segments it lists. */
+bool store_has_checkpoint(const struct store *s);
 /* ---- segments and their merging (compaction) ---- */
 
 /*

@@ -58,6 +58,22 @@ def test_stop_and_start():
     ok("from a checkpoint on" in kvd.log, "the journal says so")
 
 
+def test_after_a_merge():
+    kvd = Kvd(checkpoint_interval="15s", compact_garbage_ratio=0).start()
+    c = kvd.client()
+    fill(c, mark=b"old " * 20)
+    fill(c, mark=b"new " * 20)
+    c.must("KVD.SNAPSHOT", "SYNC")
+    ok(stats(c)["checkpoint_position"] > 0, "there is a checkpoint")
+    c.must("KVD.COMPACT", "SYNC", "FORCE")
+    written = stats(c)["checkpoints"]
+    ok(poll(lambda: stats(c)["checkpoints"] > written, 10), "another is written soon after a merge has made it useless")
+    kvd.crash()
+    c = kvd.client()
+    is_(stats(c)["recovered_from_checkpoint"], 1, "so that the next start need not read the whole log")
+    is_(wrong(c, mark=b"new " * 20), [], "and everything is there")
+
+
 def test_damaged():
     kvd = Kvd().start()
     fill(kvd.client())
@@ -106,4 +122,4 @@ def test_by_time():
     is_(kvd.start().client().must("CONFIG", "SET", "checkpoint-interval", "0"), b"OK", "it can be turned off while kvd runs")
 
 
-run(test_stop_and_start, test_damaged, test_by_time)
+run(test_stop_and_start, test_after_a_merge, test_damaged, test_by_time)
