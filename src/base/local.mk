@@ -13,7 +13,8 @@ libbase_la_SOURCES = \
 	src/base/owner.c src/base/owner.h \
 	src/base/paths.c src/base/paths.h \
 	src/base/slice.h \
-	src/base/tar.c src/base/tar.h
+	src/base/tar.c src/base/tar.h \
+	src/base/thread.c src/base/thread.h
 libbase_la_CPPFLAGS = $(AM_CPPFLAGS) $(ZLIB_CFLAGS) $(LIBDEFLATE_CFLAGS)
 libbase_la_LIBADD = $(ZLIB_LIBS) $(LIBDEFLATE_LIBS) -lm
 

@@ -162,7 +162,7 @@ int store_checkpoint(struct store *s)
 	pthread_cond_init(&j->given, NULL);
 	int r = checkpoint_walk_begin(s, &j->walk);
 	if (r == 0)
-		r = -pthread_create(&j->thread, NULL, run, j);
+		r = thread_start(&j->thread, run, j);
 	if (r) {
 		free_job(j);
 		return r;

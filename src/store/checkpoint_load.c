@@ -310,7 +310,7 @@ static int build_all(struct load *l)
 {
 	int r = 0;
 
-	l->threaded = l->blocks > FEW_BLOCKS && pthread_create(&l->thread, NULL, read_ahead, l) == 0;
+	l->threaded = l->blocks > FEW_BLOCKS && thread_start(&l->thread, read_ahead, l) == 0;
 	for (uint32_t i = 0; i < l->blocks && r == 0; i++) {
 		r = await_block(l, i);
 		if (r == 0)

@@ -219,7 +219,7 @@ static int enqueue(struct store *s, struct fetch_item *item)
 {
 	struct pool *p = &s->pool;
 
-	if (p->threads < 2 && pthread_create(&p->thread[p->threads], NULL, run, s) == 0)
+	if (p->threads < 2 && thread_start(&p->thread[p->threads], run, s) == 0)
 		p->threads++;
 	if (p->threads == 0)
 		return -EAGAIN;

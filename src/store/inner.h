@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include "base/buf.h"
 #include "base/hash.h"
+#include "base/thread.h"
 #include "store/cache.h"
 #include "store/catalog.h"
 #include "store/checkpoint.h"

@@ -286,7 +286,7 @@ int merge_start(struct store *s, struct segment **input, size_t n, uint64_t clea
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_cond_init(&m->answered, &monotonic);
 	pthread_condattr_destroy(&monotonic);
-	int r = -pthread_create(&m->thread, NULL, merge_run, m);
+	int r = thread_start(&m->thread, merge_run, m);
 	if (r) {
 		pthread_cond_destroy(&m->answered);
 		pthread_mutex_destroy(&m->lock);

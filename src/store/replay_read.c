@@ -191,7 +191,7 @@ void crew_begin(struct crew *c, struct store *s, struct feed *feeds, size_t coun
 	/* Under lock: a thread looks at how many there are. */
 	pthread_mutex_lock(&c->lock);
 	for (long i = 0; i < cores && i < REPLAY_THREADS && (size_t)i < count; i++)
-		if (pthread_create(&c->thread[c->threads], NULL, run, c) == 0)
+		if (thread_start(&c->thread[c->threads], run, c) == 0)
 			c->threads++;
 	pthread_mutex_unlock(&c->lock);
 }

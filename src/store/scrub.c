@@ -267,7 +267,7 @@ static int wake(struct store *s)
 	struct scrub *c = &s->scrub;
 
 	if (!c->running)
-		c->running = pthread_create(&c->thread, NULL, run, s) == 0;
+		c->running = thread_start(&c->thread, run, s) == 0;
 	pthread_mutex_lock(&c->lock);
 	pthread_cond_signal(&c->work);
 	pthread_mutex_unlock(&c->lock);

@@ -93,7 +93,7 @@ static int start_thread(struct store *s)
 
 	atomic_store(&j->finished, false);
 	atomic_store(&j->cancel, false);
-	int r = -pthread_create(&j->thread, NULL, work, s);
+	int r = thread_start(&j->thread, work, s);
 	if (r == 0)
 		j->step = SNAPSHOT_WORKING;
 	return r;

@@ -509,7 +509,7 @@ static int start_thread(struct store *s)
 	struct sync *y = &s->sync;
 
 	y->chunk = tail_oldest(&s->tail);
-	int r = -pthread_create(&y->thread, NULL, run, s);
+	int r = thread_start(&y->thread, run, s);
 	y->running = r == 0;
 	return r;
 }

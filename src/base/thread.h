@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Threads that are nobody's business: they take no signals that are sent to the process, so that handlers run in the threads of the program that
+ * has asked for them, also when it has us as a library.
+ */
+#ifndef BASE_THREAD_H
+#define BASE_THREAD_H
+
+#include <pthread.h>
+
+/* As pthread_create, all signals blocked but those of faults. 0 or a negative errno. */
+int thread_start(pthread_t *ret, void *(*run)(void *), void *arg);
+
+#endif
