@@ -135,6 +135,10 @@ static void settle_op(struct txn *t, size_t i, const struct applied *a, uint64_t
 		store_count_dead(s, a->old.where);
 	}
 	rollback_add(s, u);
+	if (s->views && a->flushed)
+		view_keep_all(s, t->meta[i].ns, a->flushed);
+	else if (s->views && t->op[i].kind <= TXN_DELETE)
+		view_keep(s, t->meta[i].ns, t->op[i].key, a->had ? a->old : (struct keydir_entry){ 0 });
 	if (t->op[i].kind == TXN_PUT)
 		store_count_live(s, a->where);
 	if (t->op[i].kind == TXN_DELETE)

@@ -98,6 +98,15 @@ void rollback_forget(struct store *s);
 void rollback_run(struct store *s);
 void rollback_free(struct store *s);
 
+/* ---- view.c: ranges as they were ---- */
+
+/* A key gets another record, or none: `old` is the one it had; where 0: none. After the change of the keydir. */
+void view_keep(struct store *s, unsigned ns, struct slice key, struct keydir_entry old);
+/* The same for all keys of a namespace that was emptied. */
+void view_keep_all(struct store *s, unsigned ns, const struct keydir *flushed);
+/* Commits behind this position are taken back; the segments they stand in are still there. */
+void view_roll_back(struct store *s, uint64_t end);
+
 /* ---- fetch.c: reads that would wait for the disk, done by a small pool ---- */
 
 struct fetch_item;
@@ -223,6 +232,7 @@ struct store {
 	struct recent recent;
 	struct rollback rollback;
 	struct txn *txn;
+	struct store_view *views; /* all there are */
 	struct pack pack;
 	struct sync sync;
 	struct pool pool;
@@ -276,6 +286,8 @@ int read_unpack(struct store *s, uint64_t where, unsigned codec, struct slice st
 void read_list(struct store *s, uint64_t where, unsigned ns, struct slice key);
 /* Sets the problem of a read that failed with error, and returns that. */
 int read_failed(struct store *s, uint64_t where, int error);
+/* A number that names the record among all that ever were: txn_version. */
+uint64_t read_version(const struct store *s, uint64_t where);
 /* The position behind the record, for invariant I2. */
 uint64_t read_position(const struct store *s, uint64_t where);
 

@@ -55,6 +55,7 @@ libstore_la_SOURCES = \
 	src/store/tail.c src/store/tail.h \
 	src/store/txn.c src/store/txn.h \
 	src/store/verify.c src/store/verify.h \
+	src/store/view.c \
 	src/store/whole.c src/store/whole.h \
 	src/store/window.c src/store/window.h
 libstore_la_LIBADD = -lpthread

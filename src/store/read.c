@@ -14,6 +14,13 @@ uint64_t read_position(const struct store *s, uint64_t where)
 	return segment_position(g, locator_offset(where) + locator_size(where));
 }
 
+uint64_t read_version(const struct store *s, uint64_t where)
+{
+	/* Numbers of segments are never given out again, so place and number name a write for ever. The offset takes 31 bits (SEGMENT_SIZE_MAX and a
+	 * transaction of the largest size), the number, of four billion files, the rest. */
+	return s->slot[locator_slot(where)]->number << 32 | (locator_offset(where) / RECORD_ALIGN & UINT32_MAX);
+}
+
 static int report_damage(struct store *s, uint64_t where, const char *what)
 {
 	char name[SEGMENT_NAME_SIZE];

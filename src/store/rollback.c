@@ -129,6 +129,7 @@ void rollback_run(struct store *s)
 		undo_one(s, undo_at(r, r->count - 1));
 		r->count--;
 	}
+	view_roll_back(s, end);
 	while (s->active->first > end || (s->active->first == end && s->active != y->segment))
 		store_drop_segment(s);
 	s->active->size = segment_offset(s->active, end);

@@ -142,6 +142,22 @@ int store_wait(struct store *s, uint64_t position)
 	return r;
 }
 
+int store_settle(struct store *s, uint64_t position)
+{
+	struct sync *y = &s->sync;
+	int r = 0;
+
+	store_submit(s);
+	pthread_mutex_lock(&y->lock);
+	while (store_releasable(s) < position && position <= s->position && !atomic_load(&y->refused) && atomic_load(&y->state) != SYNC_FAILED)
+		pthread_cond_wait(&y->progress, &y->lock);
+	if (store_releasable(s) < position)
+		r = y->error ? y->error : position > s->position ? -EINVAL : -EIO;
+	pthread_mutex_unlock(&y->lock);
+	tail_trim(&s->tail, store_durable(s));
+	return r;
+}
+
 uint64_t store_backlog(const struct store *s)
 {
 	return s->position - atomic_load_explicit(&s->sync.written, memory_order_relaxed);

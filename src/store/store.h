@@ -131,6 +131,8 @@ void store_submit(struct store *s);
 void store_barrier(struct store *s);
 /* Waits for position to be durable. 0, or the error that stopped the log. For embedding and shutdown, not for a loop. */
 int store_wait(struct store *s, uint64_t position);
+/* Hands over what was committed and waits until store_releasable() has reached position: for the disk only when the policy says so. Errors likewise. */
+int store_settle(struct store *s, uint64_t position);
 /*
  * Closes the active segment by hand: what is committed from now on stands in the one whose number is *ret_segment. The file is made by the sync
  * thread; store_rotated() tells when the catalog names it, and then everything before it is complete on disk. An active segment without
@@ -236,6 +238,12 @@ struct txn_value {
 int txn_get(struct txn *t, unsigned db, struct slice key, struct txn_value *ret);
 /* Existence and expiry without the value, never touches the disk: 0 or STORE_ABSENT. ret_expire_ms may be NULL. */
 int txn_peek(struct txn *t, unsigned db, struct slice key, int64_t *ret_expire_ms);
+/*
+ * *ret_version names the record in which the key's value stands: 0 or STORE_ABSENT. No two writes of a store ever have the same one (after a power
+ * loss or a restore: two writes that were both shown), and it is never 0 but for a key this very transaction has written. A merge gives the
+ * record another one. Never touches the disk.
+ */
+int txn_version(struct txn *t, unsigned db, struct slice key, uint64_t *ret_version);
 
 /*
  * State a write. key and value are borrowed until commit. Returns 0; -EMSGSIZE (key or value above its limit);
@@ -292,6 +300,32 @@ struct txn_scan *txn_scan_end(struct txn_scan *scan); /* accepts NULL, returns N
 
 /* Some key of the database, about evenly chosen: 0 or STORE_ABSENT; the slice is valid until commit or abort. */
 int txn_random(struct txn *t, unsigned db, uint64_t random, struct slice *ret_key);
+
+/* ---- views ---- */
+
+/*
+ * A view shows a range of keys as it is when the view is made, whatever is written afterwards; a key whose time comes later stays in it. Making
+ * one costs nothing but its bounds. What is written while it exists costs memory: for each key of the range that is added, overwritten or
+ * deleted, that key and about 20 bytes; emptying the database: the same for all keys of the range it had. The old records stay on disk until the view is
+ * freed, so a merge that has replaced one of their segments waits for that with its last step. Views are freed before the store is closed.
+ */
+struct store_view;
+
+/* Bounds and direction as those of txn_scan_begin. NULL: no memory. */
+struct store_view *store_view_new(struct store *s, unsigned db, struct slice from, struct slice to, bool reverse);
+struct store_view *store_view_free(struct store_view *v); /* accepts NULL, returns NULL */
+/* The next step gives the key itself, or the nearest one behind it in the direction of the view, forwards or back. 0 or -ENOMEM. */
+int store_view_seek(struct store_view *v, struct slice key);
+/*
+ * 0 with the next key, valid until the next call on the view; STORE_ABSENT at the end; -ENOMEM, for good: a write found no memory to keep
+ * what it replaced; -ESTALE, for good: commits this view shows were taken back. ret_expire_ms may be NULL.
+ */
+int store_view_next(struct store_view *v, struct slice *ret_key, int64_t *ret_expire_ms);
+/*
+ * The value of the key that was given last, and its version (may be NULL), borrowed until the transaction ends. 0, STORE_ABSENT
+ * (none was given since the view was made or sought in), or as txn_get.
+ */
+int store_view_read(struct store_view *v, struct txn *t, struct slice *ret_value, uint64_t *ret_version);
 
 /* ---- cold records ---- */
 

@@ -163,15 +163,18 @@ static int sync_file(struct store *s)
 	return r;
 }
 
+static void publish_progress(struct store *s)
+{
+	store_notify(s);
+	pthread_mutex_lock(&s->sync.lock);
+	pthread_cond_broadcast(&s->sync.progress);
+	pthread_mutex_unlock(&s->sync.lock);
+}
+
 static void publish_durable(struct store *s, uint64_t position)
 {
-	struct sync *y = &s->sync;
-
-	atomic_store_explicit(&y->durable, position, memory_order_release);
-	store_notify(s);
-	pthread_mutex_lock(&y->lock);
-	pthread_cond_broadcast(&y->progress);
-	pthread_mutex_unlock(&y->lock);
+	atomic_store_explicit(&s->sync.durable, position, memory_order_release);
+	publish_progress(s);
 }
 
 /*
@@ -298,7 +301,7 @@ static int write_some(struct store *s, uint64_t submitted)
 	find_chunk(y, g.end);
 	atomic_store_explicit(&y->written, g.end, memory_order_release);
 	if (atomic_load_explicit(&y->durability, memory_order_relaxed) != STORE_ALWAYS)
-		store_notify(s);
+		publish_progress(s);
 	return 0;
 }
 

@@ -344,6 +344,17 @@ int txn_peek(struct txn *t, unsigned db, struct slice key, int64_t *ret_expire_m
 	return r;
 }
 
+int txn_version(struct txn *t, unsigned db, struct slice key, uint64_t *ret_version)
+{
+	struct keydir_entry entry;
+	const struct txn_op *op;
+	int r = look_up(t, db, key, &op, &entry);
+
+	if (r == 0)
+		*ret_version = op ? 0 : read_version(t->store, entry.where);
+	return r;
+}
+
 /* From the log's tail: written by this process and never out of its memory, so there is nothing to check. */
 static bool read_tail(const struct store *s, uint64_t where, unsigned *ret_codec, struct slice *ret)
 {
@@ -418,6 +429,23 @@ static int read_value(struct txn *t, uint64_t where, struct slice key, struct sl
 	return r == STORE_ABSENT ? read_file(t, where, key, ret) : r;
 }
 
+int txn_read(struct txn *t, unsigned ns, struct slice key, uint64_t where, struct slice *ret)
+{
+	uint64_t damaged = t->store->damaged;
+	struct slice data;
+	int r = read_value(t, where, key, &data);
+
+	if (t->store->damaged != damaged)
+		read_list(t->store, where, ns, key);
+	if (r == STORE_PENDING && t->fetch && fetch_find(t->fetch, where, &data) == STORE_ABSENT) {
+		int added = fetch_add(t->fetch, where);
+		return added ? added : STORE_PENDING;
+	}
+	if (r == 0)
+		*ret = data;
+	return r;
+}
+
 int txn_get(struct txn *t, unsigned db, struct slice key, struct txn_value *ret)
 {
 	struct keydir_entry entry;
@@ -431,14 +459,7 @@ int txn_get(struct txn *t, unsigned db, struct slice key, struct txn_value *ret)
 		*ret = (struct txn_value){ op->value, op->expire_ms };
 		return 0;
 	}
-	uint64_t damaged = t->store->damaged;
-	r = read_value(t, entry.where, key, &data);
-	if (t->store->damaged != damaged)
-		read_list(t->store, entry.where, t->ns_of[db], key);
-	if (r == STORE_PENDING && t->fetch && fetch_find(t->fetch, entry.where, &data) == STORE_ABSENT) {
-		int added = fetch_add(t->fetch, entry.where);
-		return added ? added : STORE_PENDING;
-	}
+	r = txn_read(t, t->ns_of[db], key, entry.where, &data);
 	if (r == 0)
 		*ret = (struct txn_value){ data, entry.expire_ms };
 	return r;
