@@ -12,13 +12,16 @@
 
 static void print_all(struct kvdstore *store, const char *prefix, int downwards)
 {
-	struct kvdstore_iter *iter = kvdstore_iter_new(store, 0, prefix, strlen(prefix), downwards);
+	struct kvdstore_range range = { .prefix = prefix, .prefix_len = strlen(prefix) };
+	struct kvdstore_iter *iter;
 	const void *key;
 	size_t length;
 
+	if (kvdstore_iter_new(store, 0, &range, downwards, &iter) != 0)
+		return;
 	printf("%s%s:", *prefix ? prefix : "(all)", downwards ? ", downwards" : "");
 	/* The key is the iterator's own, valid until its next step. */
-	while (iter && kvdstore_iter_next(iter, &key, &length) == 0)
+	while (kvdstore_iter_next(iter, &key, &length) == 0)
 		printf(" %.*s", (int)length, (const char *)key);
 	printf("\n");
 	kvdstore_iter_free(iter);
@@ -26,12 +29,15 @@ static void print_all(struct kvdstore *store, const char *prefix, int downwards)
 
 static void remove_all(struct kvdstore *store, const char *prefix)
 {
-	struct kvdstore_iter *iter = kvdstore_iter_new(store, 0, prefix, strlen(prefix), 0);
+	struct kvdstore_range range = { .prefix = prefix, .prefix_len = strlen(prefix) };
+	struct kvdstore_iter *iter;
 	const void *key;
 	size_t length;
 
-	/* An iteration survives changes: it goes on behind the key it gave last. */
-	while (iter && kvdstore_iter_next(iter, &key, &length) == 0)
+	if (kvdstore_iter_new(store, 0, &range, 0, &iter) != 0)
+		return;
+	/* An iteration shows the keys as they were when it was made, whatever is written meanwhile. (kvdstore_delete_range does all of this at once.) */
+	while (kvdstore_iter_next(iter, &key, &length) == 0)
 		kvdstore_delete(store, 0, key, length);
 	kvdstore_iter_free(iter);
 }

@@ -1,108 +1,211 @@
 /* SPDX-License-Identifier: MIT
  *
- * The C interface for embedding: a thin, blocking layer over store.h.
+ * The C interface for embedding, a thin, blocking layer over store.h: the handle, and reads and writes of one key.
  */
-#include "store/kvdstore.h"
+#include "store/kvdstore_inner.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
-#include "store/store.h"
+#include "store/offline.h"
 
-struct kvdstore {
-	struct store *store;
-	char message[480];
-};
+#define READ_ONLY_TRIES 20
 
-struct batch_op {
-	bool put;
-	unsigned db;
-	size_t key, key_len, value, value_len; /* places in `bytes` */
-	uint64_t ttl_ms;
-};
+_Static_assert(KVDSTORE_ABSENT == STORE_ABSENT && KVDSTORE_CORRUPT == STORE_CORRUPT && KVDSTORE_REFUSED == STORE_REFUSED, "one set of numbers");
+_Static_assert(KVDSTORE_CREATE == STORE_CREATE && KVDSTORE_READ_ONLY == STORE_READ_ONLY, "one set of flags");
 
-struct kvdstore_batch {
-	struct kvdstore *s;
-	struct buf bytes, ops;
-};
+/* ---- the handle ---- */
 
-struct kvdstore_iter {
-	struct kvdstore *s;
-	unsigned db;
-	int reverse;
-	bool ended; /* downwards, after the empty key */
-	struct buf from, to, key;
-};
-
-static int finish(struct kvdstore *s, int r)
+int handle_finish(struct kvdstore *s, int r)
 {
+	const char *problem = r == -ENOMEM ? "out of memory" : store_problem(s->store);
+
 	if (r < 0 || r >= STORE_CORRUPT)
-		snprintf(s->message, sizeof(s->message), "%s", *store_problem(s->store) ? store_problem(s->store) : strerror(r < 0 ? -r : EIO));
+		snprintf(s->message, sizeof(s->message), "%s", *problem ? problem : strerror(r < 0 ? -r : EIO));
 	return r;
 }
 
-static int refuse(struct kvdstore *s, int error, const char *text)
+int handle_refuse(struct kvdstore *s, int error, const char *format, ...)
 {
-	snprintf(s->message, sizeof(s->message), "%s", text);
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(s->message, sizeof(s->message), format, ap);
+	va_end(ap);
 	return error;
 }
 
-static int check_db(struct kvdstore *s, unsigned db)
+int handle_check_db(struct kvdstore *s, unsigned db)
 {
-	return db < store_databases(s->store) ? 0 : refuse(s, -EINVAL, "the database number is above the store's databases");
+	unsigned n = store_databases(s->store);
+
+	return db < n ? 0 : handle_refuse(s, -EINVAL, "database %u: there are %u, counted from 0", db, n);
+}
+
+void handle_end_loan(struct kvdstore *s)
+{
+	if (s->lending)
+		txn_abort(txn_begin(s->store, NULL));
+	s->lending = false;
+}
+
+int handle_begin(struct kvdstore *s, unsigned db, struct txn **ret)
+{
+	int r = handle_check_db(s, db);
+
+	if (r)
+		return r;
+	s->lending = false;
+	*ret = txn_begin(s->store, NULL);
+	return 0;
+}
+
+void handle_lend(struct kvdstore *s)
+{
+	s->lending = true;
 }
 
 /* After the writes of a call: hand over, and wait for the disk when that is the promise. */
 static int settle(struct kvdstore *s, uint64_t position)
 {
-	uint64_t releasable = store_releasable(s->store);
-	int r = 0;
+	int r = store_settle(s->store, position);
 
-	if (position > releasable || store_backlog(s->store) > store_backlog_limit(s->store))
-		r = store_wait(s->store, position);
-	else
-		store_submit(s->store);
 	store_poll(s->store);
-	return finish(s, r);
+	return handle_finish(s, r);
 }
 
-static int64_t expiry(struct kvdstore *s, uint64_t ttl_ms)
+int handle_commit(struct kvdstore *s, struct txn *t, int r)
 {
-	int64_t now = store_now(s->store);
+	uint64_t position;
 
-	if (ttl_ms == 0)
-		return STORE_NO_EXPIRY;
-	return ttl_ms < (uint64_t)(STORE_NO_EXPIRY - now) ? now + (int64_t)ttl_ms : STORE_NO_EXPIRY - 1;
+	if (r) {
+		txn_abort(t);
+		return handle_finish(s, r);
+	}
+	r = txn_commit(t, &position);
+	return r ? handle_finish(s, r) : settle(s, position);
+}
+
+void handle_wait(struct kvdstore *s)
+{
+	struct pollfd ready = { .fd = store_notify_fd(s->store), .events = POLLIN };
+
+	store_submit(s->store);
+	poll(&ready, 1, -1);
+	store_poll(s->store);
+}
+
+/* ---- opening ---- */
+
+static void pass_event(void *arg, const struct store_event *e)
+{
+	struct kvdstore *s = arg;
+
+	if (s->event)
+		s->event(s->arg, e->text);
+}
+
+static int check_options(const struct kvdstore_options *o, struct error *e)
+{
+	unsigned known = KVDSTORE_CREATE | KVDSTORE_READ_ONLY | KVDSTORE_REPAIR;
+
+	if (o->flags & ~known)
+		return error_set(e, -EINVAL, "flags: 0x%x is not known", o->flags & ~known);
+	if (o->flags & KVDSTORE_READ_ONLY && o->flags & KVDSTORE_REPAIR)
+		return error_set(e, -EINVAL, "flags: a store that is opened read-only cannot be repaired");
+	if (o->durability < KVDSTORE_ALWAYS || o->durability > KVDSTORE_NEVER)
+		return error_set(e, -EINVAL, "durability: %d, allowed are 0 to %d", o->durability, KVDSTORE_NEVER);
+	if (o->compression < 0 || o->compression > 9)
+		return error_set(e, -EINVAL, "compression: %d, allowed are 0 to 9", o->compression);
+	return 0;
+}
+
+static void ignore_item(void *arg, const struct offline_item *item)
+{
+	(void)arg;
+	(void)item; /* it is listed in damaged/INDEX */
+}
+
+/* What was mended is left in the text of the error, whose code stays 0. */
+static int repair(const char *path, unsigned flags, struct error *e)
+{
+	struct offline_report report;
+	int r = offline_repair(&io_system, path, ignore_item, NULL, &report, e);
+
+	if (r == -ENOENT && flags & KVDSTORE_CREATE)
+		r = 0; /* opening makes it, or says what is missing */
+	else if (r)
+		return r;
+	else if (report.damaged)
+		return error_set(e, 0, "%s: repaired: %" PRIu64 " damaged places of %" PRIu64 " bytes; %" PRIu64 " values lost, %" PRIu64
+			" gaps; the files as they were are in damaged/", path, report.damaged, report.damaged_bytes, report.lost, report.gaps);
+	*e->text = 0;
+	return r;
+}
+
+static int open_store(struct kvdstore *s, const char *path, const struct kvdstore_options *o, struct error *e)
+{
+	struct store_options so = {
+		.path = path,
+		.flags = (o->flags & (KVDSTORE_CREATE | KVDSTORE_READ_ONLY)) | STORE_BLOCKING,
+		.databases = o->databases,
+		.segment_size = o->segment_size,
+		.max_value = o->max_value,
+		.durability = (enum store_durability)o->durability,
+		.interval_ms = o->interval_ms,
+		.compression = o->compression,
+		.compression_min = o->compression_min,
+		.cache_size = o->cache_size,
+		.event = pass_event,
+		.arg = s,
+	};
+	int r = store_open(&so, &s->store, e);
+
+	/* Files may go and come while an owner writes beside us, which looks like damage; damage stays. */
+	for (int i = 1; r == -EUCLEAN && o->flags & KVDSTORE_READ_ONLY && i < READ_ONLY_TRIES; i++)
+		r = store_open(&so, &s->store, e);
+	return r;
+}
+
+static void free_handle(struct kvdstore *s)
+{
+	if (!s)
+		return;
+	buf_free(&s->key);
+	free(s->path);
+	free(s);
 }
 
 int kvdstore_open(const char *path, const struct kvdstore_options *options, struct kvdstore **ret, char *message, size_t message_size)
 {
 	struct kvdstore_options o = { .size = sizeof(o), .flags = KVDSTORE_CREATE };
-	struct error e = { 0 };
+	struct error e = { 0 }, mended = { 0 };
 
 	if (options) {
 		memset(&o, 0, sizeof(o));
 		memcpy(&o, options, options->size < sizeof(o) ? options->size : sizeof(o));
 	}
-	struct store_options so = {
-		.path = path,
-		.flags = (o.flags & (KVDSTORE_CREATE | KVDSTORE_READ_ONLY)) | STORE_BLOCKING,
-		.databases = o.databases,
-		.segment_size = o.segment_size,
-		.durability = (enum store_durability)o.durability,
-		.interval_ms = o.interval_ms,
-		.cache_size = o.cache_size,
-	};
 	struct kvdstore *s = calloc(1, sizeof(*s));
-	int r = s ? store_open(&so, &s->store, &e) : error_set(&e, -ENOMEM, "out of memory");
+	/* Of one piece, as the program may go to another directory. A path that leads nowhere is for the opening to tell. */
+	if (s && !(s->path = realpath(path, NULL)))
+		s->path = strdup(path);
+	int r = s && s->path ? check_options(&o, &e) : error_set(&e, -ENOMEM, "out of memory");
+	if (r == 0 && o.flags & KVDSTORE_REPAIR && (r = repair(path, o.flags, &mended)))
+		e = mended;
+	if (r == 0) {
+		s->event = o.event;
+		s->arg = o.arg;
+		r = open_store(s, path, &o, &e);
+	}
+	if (message_size && (r || o.flags & KVDSTORE_REPAIR))
+		snprintf(message, message_size, "%s", r ? e.text : mended.text);
 	if (r) {
-		if (message_size)
-			snprintf(message, message_size, "%s", e.text);
-		free(s);
+		free_handle(s);
 		return r;
 	}
 	*ret = s;
@@ -114,7 +217,7 @@ int kvdstore_close(struct kvdstore *s)
 	if (!s)
 		return 0;
 	int r = store_close(s->store);
-	free(s);
+	free_handle(s);
 	return r;
 }
 
@@ -123,287 +226,219 @@ const char *kvdstore_message(const struct kvdstore *s)
 	return s->message;
 }
 
+/* ---- reading ---- */
+
 int kvdstore_get(struct kvdstore *s, unsigned db, const void *key, size_t key_len, void **ret_value, size_t *ret_len)
 {
-	struct txn_value v;
-	int r = check_db(s, db);
+	const void *value;
+	size_t len;
+	int r = kvdstore_get_view(s, db, key, key_len, &value, &len, NULL);
 
 	if (r)
 		return r;
-	struct txn *t = txn_begin(s->store, NULL);
-	r = finish(s, txn_get(t, db, slice(key, key_len), &v));
-	if (r == 0) {
-		char *copy = malloc(v.data.len + 1);
-		if (copy) {
-			if (v.data.len)
-				memcpy(copy, v.data.ptr, v.data.len);
-			copy[v.data.len] = 0;
-			*ret_value = copy;
-			*ret_len = v.data.len;
-		} else {
-			r = refuse(s, -ENOMEM, "out of memory");
-		}
+	char *copy = malloc(len + 1);
+	if (copy) {
+		if (len)
+			memcpy(copy, value, len);
+		copy[len] = 0;
+		*ret_value = copy;
+		*ret_len = len;
 	}
-	txn_abort(t);
-	return r;
+	handle_end_loan(s);
+	return copy ? 0 : handle_refuse(s, -ENOMEM, "out of memory");
+}
+
+/* The loan before ends though this one stays, so a key that is part of it is copied. */
+static int own_key(struct kvdstore *s, struct slice *key)
+{
+	if (!s->lending)
+		return 0;
+	buf_reset(&s->key, SIZE_MAX);
+	buf_append_slice(&s->key, *key);
+	if (s->key.failed)
+		return handle_refuse(s, -ENOMEM, "out of memory");
+	*key = slice(s->key.ptr, key->len);
+	handle_end_loan(s);
+	return 0;
+}
+
+int kvdstore_get_view(struct kvdstore *s, unsigned db, const void *key, size_t key_len, const void **ret_value, size_t *ret_len,
+	uint64_t *ret_version)
+{
+	struct slice k = slice(key, key_len);
+	struct txn_value v;
+	uint64_t version;
+	struct txn *t;
+	int r = own_key(s, &k);
+
+	if (r == 0)
+		r = handle_begin(s, db, &t);
+	if (r)
+		return r;
+	r = handle_finish(s, txn_get(t, db, k, &v));
+	/* The key may have come to its end just now. */
+	if (r == 0 && ret_version)
+		r = txn_version(t, db, k, &version);
+	if (r) {
+		txn_abort(t);
+		return r;
+	}
+	handle_lend(s);
+	*ret_value = v.data.len ? v.data.ptr : "";
+	*ret_len = v.data.len;
+	if (ret_version)
+		*ret_version = version;
+	return 0;
 }
 
 int kvdstore_exists(struct kvdstore *s, unsigned db, const void *key, size_t key_len, int64_t *ret_ttl_ms)
 {
 	int64_t expire_ms;
-	int r = check_db(s, db);
+	struct txn *t;
+	int r = handle_begin(s, db, &t);
 
 	if (r)
 		return r;
-	struct txn *t = txn_begin(s->store, NULL);
-	r = txn_peek(t, db, slice(key, key_len), &expire_ms);
+	r = handle_finish(s, txn_peek(t, db, slice(key, key_len), &expire_ms));
 	txn_abort(t);
 	if (r == 0 && ret_ttl_ms)
 		*ret_ttl_ms = expire_ms == STORE_NO_EXPIRY ? -1 : expire_ms - store_now(s->store);
 	return r;
 }
 
-static int commit(struct kvdstore *s, struct txn *t, int r)
-{
-	uint64_t position;
+/* ---- writing ---- */
 
-	if (r) {
-		txn_abort(t);
-		return finish(s, r);
+static int64_t expiry(const struct store *store, uint64_t ttl_ms)
+{
+	int64_t now = store_now(store);
+
+	if (ttl_ms == 0)
+		return STORE_NO_EXPIRY;
+	return ttl_ms < (uint64_t)(STORE_NO_EXPIRY - now) ? now + (int64_t)ttl_ms : STORE_NO_EXPIRY - 1;
+}
+
+int handle_put(struct kvdstore *s, struct txn *t, unsigned db, struct slice key, struct slice value, uint64_t ttl_ms)
+{
+	int64_t expire_ms;
+
+	if (ttl_ms != KVDSTORE_KEEP_TTL)
+		expire_ms = expiry(s->store, ttl_ms);
+	else if (txn_peek(t, db, key, &expire_ms))
+		expire_ms = STORE_NO_EXPIRY;
+	return txn_put(t, db, key, value, expire_ms);
+}
+
+static int check_value(struct txn *t, unsigned db, struct slice key, struct slice value)
+{
+	struct txn_value v;
+	int r = txn_get(t, db, key, &v);
+
+	if (r == 0)
+		return slice_eq(v.data, value) ? 0 : KVDSTORE_CONDITION;
+	return r == STORE_ABSENT ? KVDSTORE_CONDITION : r;
+}
+
+static int check_version(struct txn *t, unsigned db, struct slice key, uint64_t version)
+{
+	uint64_t now = 0;
+	int r = txn_version(t, db, key, &now);
+
+	return r < 0 ? r : now == version ? 0 : KVDSTORE_CONDITION;
+}
+
+int handle_check_kind(struct kvdstore *s, const struct kvdstore_if *condition)
+{
+	if (!condition || (condition->kind >= KVDSTORE_IF_ABSENT && condition->kind <= KVDSTORE_IF_VERSION))
+		return 0;
+	return handle_refuse(s, -EINVAL, "condition: there is no kind %d", condition->kind);
+}
+
+int handle_check(struct txn *t, unsigned db, struct slice key, const struct kvdstore_if *condition)
+{
+	int r;
+
+	switch (condition ? condition->kind : 0) {
+	case KVDSTORE_IF_ABSENT:
+	case KVDSTORE_IF_PRESENT:
+		r = txn_peek(t, db, key, NULL);
+		return r < 0 ? r : (r == 0) == (condition->kind == KVDSTORE_IF_PRESENT) ? 0 : KVDSTORE_CONDITION;
+	case KVDSTORE_IF_VALUE:
+		return check_value(t, db, key, slice(condition->value, condition->len));
+	case KVDSTORE_IF_VERSION:
+		return check_version(t, db, key, condition->version);
 	}
-	r = txn_commit(t, &position);
-	return r ? finish(s, r) : settle(s, position);
+	return 0;
 }
 
 int kvdstore_put(struct kvdstore *s, unsigned db, const void *key, size_t key_len, const void *value, size_t len, uint64_t ttl_ms)
 {
-	int r = check_db(s, db);
+	return kvdstore_put_if(s, db, key, key_len, value, len, ttl_ms, NULL, NULL);
+}
+
+/* *ret_version: 0 when it has come to its end already. */
+static int read_version(struct kvdstore *s, unsigned db, struct slice key, uint64_t *ret_version)
+{
+	uint64_t version = 0;
+	struct txn *t;
+	int r = handle_begin(s, db, &t);
 
 	if (r)
 		return r;
-	struct txn *t = txn_begin(s->store, NULL);
-	return commit(s, t, txn_put(t, db, slice(key, key_len), slice(value, len), expiry(s, ttl_ms)));
+	r = txn_version(t, db, key, &version);
+	txn_abort(t);
+	if (r < 0)
+		return handle_finish(s, r);
+	*ret_version = version;
+	return 0;
+}
+
+int kvdstore_put_if(struct kvdstore *s, unsigned db, const void *key, size_t key_len, const void *value, size_t len, uint64_t ttl_ms,
+	const struct kvdstore_if *condition, uint64_t *ret_version)
+{
+	struct txn *t;
+	int r = handle_check_kind(s, condition);
+
+	if (r == 0)
+		r = handle_begin(s, db, &t);
+	if (r)
+		return r;
+	r = handle_check(t, db, slice(key, key_len), condition);
+	if (r == 0)
+		r = handle_put(s, t, db, slice(key, key_len), slice(value, len), ttl_ms);
+	r = handle_commit(s, t, r);
+	return r || !ret_version ? r : read_version(s, db, slice(key, key_len), ret_version);
 }
 
 int kvdstore_delete(struct kvdstore *s, unsigned db, const void *key, size_t key_len)
 {
-	int r = check_db(s, db);
+	return kvdstore_delete_if(s, db, key, key_len, NULL);
+}
 
+int kvdstore_delete_if(struct kvdstore *s, unsigned db, const void *key, size_t key_len, const struct kvdstore_if *condition)
+{
+	struct txn *t;
+	int r = handle_check_kind(s, condition);
+
+	if (r == 0)
+		r = handle_begin(s, db, &t);
 	if (r)
 		return r;
-	struct txn *t = txn_begin(s->store, NULL);
-	return commit(s, t, txn_delete(t, db, slice(key, key_len)));
+	r = handle_check(t, db, slice(key, key_len), condition);
+	return handle_commit(s, t, r ? r : txn_delete(t, db, slice(key, key_len)));
 }
 
-/* ---- batches ---- */
-
-struct kvdstore_batch *kvdstore_batch_new(struct kvdstore *s)
+int kvdstore_expire(struct kvdstore *s, unsigned db, const void *key, size_t key_len, uint64_t ttl_ms)
 {
-	struct kvdstore_batch *b = calloc(1, sizeof(*b));
+	struct txn *t;
+	int r = handle_begin(s, db, &t);
 
-	if (b)
-		b->s = s;
-	return b;
+	return r ? r : handle_commit(s, t, txn_touch(t, db, slice(key, key_len), expiry(s->store, ttl_ms)));
 }
 
-static int add_op(struct kvdstore_batch *b, struct batch_op op, const void *key, const void *value)
+int kvdstore_flush(struct kvdstore *s, unsigned db)
 {
-	int r = check_db(b->s, op.db);
+	struct txn *t;
+	int r = handle_begin(s, db, &t);
 
-	if (r)
-		return r;
-	op.key = b->bytes.len;
-	buf_append(&b->bytes, key, op.key_len);
-	op.value = b->bytes.len;
-	buf_append(&b->bytes, value, op.value_len);
-	buf_append(&b->ops, &op, sizeof(op));
-	return b->bytes.failed || b->ops.failed ? refuse(b->s, -ENOMEM, "out of memory") : 0;
-}
-
-int kvdstore_batch_put(struct kvdstore_batch *b, unsigned db, const void *key, size_t key_len, const void *value, size_t len, uint64_t ttl_ms)
-{
-	struct batch_op op = { .put = true, .db = db, .key_len = key_len, .value_len = len, .ttl_ms = ttl_ms };
-
-	return add_op(b, op, key, value);
-}
-
-int kvdstore_batch_delete(struct kvdstore_batch *b, unsigned db, const void *key, size_t key_len)
-{
-	return add_op(b, (struct batch_op){ .db = db, .key_len = key_len }, key, "");
-}
-
-int kvdstore_batch_commit(struct kvdstore_batch *b)
-{
-	struct kvdstore *s = b->s;
-	struct txn *t = txn_begin(s->store, NULL);
-	int r = b->bytes.failed || b->ops.failed ? -ENOMEM : 0;
-
-	for (size_t at = 0; r == 0 && at < b->ops.len; at += sizeof(struct batch_op)) {
-		struct batch_op op;
-		memcpy(&op, b->ops.ptr + at, sizeof(op));
-		struct slice key = slice(b->bytes.ptr + op.key, op.key_len), value = slice(b->bytes.ptr + op.value, op.value_len);
-		r = op.put ? txn_put(t, op.db, key, value, expiry(s, op.ttl_ms)) : txn_delete(t, op.db, key);
-		if (!op.put && r == STORE_ABSENT)
-			r = 0;
-	}
-	r = commit(s, t, r);
-	kvdstore_batch_abort(b);
-	return r;
-}
-
-void kvdstore_batch_abort(struct kvdstore_batch *b)
-{
-	if (!b)
-		return;
-	buf_free(&b->bytes);
-	buf_free(&b->ops);
-	free(b);
-}
-
-/* ---- iteration ---- */
-
-/* The first key behind every key with this prefix: the prefix counted up by one; empty when there is none. */
-static void set_end(struct buf *to, struct slice prefix)
-{
-	while (prefix.len && (unsigned char)prefix.ptr[prefix.len - 1] == 0xff)
-		prefix.len--;
-	if (prefix.len == 0)
-		return;
-	buf_append_slice(to, prefix);
-	if (!to->failed)
-		to->ptr[to->len - 1]++;
-}
-
-struct kvdstore_iter *kvdstore_iter_new(struct kvdstore *s, unsigned db, const void *prefix, size_t prefix_len, int reverse)
-{
-	struct kvdstore_iter *i = check_db(s, db) ? NULL : calloc(1, sizeof(*i));
-
-	if (!i)
-		return NULL;
-	i->s = s;
-	i->db = db;
-	i->reverse = reverse;
-	buf_append(&i->from, prefix, prefix_len);
-	set_end(&i->to, slice(prefix, prefix_len));
-	if (i->from.failed || i->to.failed) {
-		kvdstore_iter_free(i);
-		return NULL;
-	}
-	return i;
-}
-
-int kvdstore_iter_next(struct kvdstore_iter *i, const void **ret_key, size_t *ret_len)
-{
-	struct slice key;
-
-	if (i->ended)
-		return KVDSTORE_ABSENT;
-	struct txn *t = txn_begin(i->s->store, NULL);
-	/* Each step is a search of its own, so that the caller may change the store between two steps. */
-	struct txn_scan *scan = txn_scan_begin(t, i->db, buf_slice(&i->from), buf_slice(&i->to), i->reverse);
-	int r = scan ? txn_scan_next(scan, &key, NULL) : -ENOMEM;
-	if (r == 0) {
-		buf_reset(&i->key, SIZE_MAX);
-		buf_append_slice(&i->key, key);
-		struct buf *bound = i->reverse ? &i->to : &i->from;
-		buf_reset(bound, SIZE_MAX);
-		buf_append_slice(bound, key);
-		if (!i->reverse)
-			buf_append_char(bound, 0); /* the next possible key */
-		if (i->key.failed || bound->failed)
-			r = refuse(i->s, -ENOMEM, "out of memory");
-		/* Downwards nothing sorts before the empty key, and an empty bound would mean no bound. */
-		if (i->reverse && key.len == 0)
-			i->ended = true;
-	}
-	txn_scan_end(scan);
-	txn_abort(t);
-	if (r)
-		return r;
-	*ret_key = i->key.ptr ? i->key.ptr : "";
-	*ret_len = i->key.len;
-	return 0;
-}
-
-void kvdstore_iter_free(struct kvdstore_iter *i)
-{
-	if (!i)
-		return;
-	buf_free(&i->from);
-	buf_free(&i->to);
-	buf_free(&i->key);
-	free(i);
-}
-
-int kvdstore_sync(struct kvdstore *s)
-{
-	return finish(s, store_wait(s->store, store_position(s->store)));
-}
-
-int kvdstore_checkpoint(struct kvdstore *s)
-{
-	struct store_stats st;
-
-	store_stats(s->store, &st);
-	uint64_t made = st.checkpoints;
-	store_submit(s->store);
-	int r = store_checkpoint(s->store);
-	if (r)
-		return finish(s, r);
-	while (store_stats(s->store, &st), st.checkpoint_running) {
-		struct pollfd p = { store_notify_fd(s->store), POLLIN, 0 };
-		poll(&p, 1, -1);
-		store_poll(s->store);
-	}
-	return st.checkpoints > made ? 0 : refuse(s, -EIO, "the checkpoint was not written");
-}
-
-int kvdstore_snapshot(struct kvdstore *s, const char *name)
-{
-	struct pollfd ready = { .fd = store_notify_fd(s->store), .events = POLLIN };
-	struct store_snapshot_state st;
-	int r = store_snapshot_begin(s->store, name, 0, NULL);
-
-	if (r)
-		return refuse(s, r, store_problem(s->store));
-	for (store_snapshot_state(s->store, &st); st.running; store_snapshot_state(s->store, &st)) {
-		poll(&ready, 1, -1);
-		store_poll(s->store);
-	}
-	return st.last_result ? refuse(s, st.last_result, st.problem) : 0;
-}
-
-int kvdstore_compact(struct kvdstore *s, int all, uint64_t *ret_saved)
-{
-	struct store_stats st;
-	uint64_t ticket;
-
-	int r = store_compact(s->store, all ? STORE_COMPACT_FORCE : 0, &ticket);
-	if (r && r != -EALREADY)
-		return finish(s, r);
-	while (store_stats(s->store, &st), st.compactions_done < ticket) {
-		struct pollfd p = { store_notify_fd(s->store), POLLIN, 0 };
-		store_submit(s->store);
-		poll(&p, 1, -1);
-		store_poll(s->store);
-	}
-	if (st.compact_result) {
-		const char *why = store_compact_problem(s->store);
-		return refuse(s, st.compact_result, *why ? why : "the compaction was given up");
-	}
-	if (ret_saved)
-		*ret_saved = st.compact_bytes_saved;
-	return 0;
-}
-
-int kvdstore_stats(struct kvdstore *s, struct kvdstore_stats *ret)
-{
-	struct store_stats st;
-
-	if (ret->size == 0)
-		return refuse(s, -EINVAL, "stats: the field size is not set");
-	store_stats(s->store, &st);
-	struct kvdstore_stats all = { ret->size, st.keys, st.segments, st.log_bytes, st.live_bytes, st.keydir_bytes };
-	memcpy(ret, &all, ret->size < sizeof(all) ? ret->size : sizeof(all));
-	return 0;
+	return r ? r : handle_commit(s, t, txn_flush(t, db));
 }

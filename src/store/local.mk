@@ -62,7 +62,8 @@ libstore_la_LIBADD = -lpthread
 
 # The same engine for embedding: only the calls of kvdstore.h leave it. Interface numbers: current:revision:age.
 lib_LTLIBRARIES += libkvdstore.la
-libkvdstore_la_SOURCES = src/store/kvdstore.c src/store/kvdstore.h
+libkvdstore_la_SOURCES = src/store/kvdstore.c src/store/kvdstore.h src/store/kvdstore_inner.h \
+	src/store/kvdstore_admin.c src/store/kvdstore_batch.c src/store/kvdstore_range.c
 libkvdstore_la_LIBADD = libstore.la libbase.la
 libkvdstore_la_LDFLAGS = $(AM_LDFLAGS) -no-undefined -version-info 0:0:0 -export-symbols-regex '^kvdstore_'
 include_HEADERS += src/store/kvdstore.h
