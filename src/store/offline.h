@@ -57,7 +57,7 @@ int offline_dump(struct io *io, const char *dir, const char *file, offline_each 
  * Makes a damaged store openable again, deleting nothing: damaged bytes and files are copied into damaged/, listed there in the file INDEX, and replaced in
  * a new copy of their segment by records that say so. each() is called for each such place. A key whose value is lost answers STORE_CORRUPT until it is
  * written or deleted. Bytes whose keys are not known are replaced by a gap: what they changed is gone, and a key they wrote may show the value it
- * had before (ret->gaps says how many there are). A damaged or missing catalog is made anew from the segments. -EBUSY as above; what cannot be
+ * had before (ret->gaps says how many there are). A damaged, missing or old catalog is made anew from the segments. -EBUSY as above; what cannot be
  * repaired is refused with -EUCLEAN before anything has been changed. A store without damage is left as it is.
  */
 int offline_repair(struct io *io, const char *path, offline_each *each, void *arg, struct offline_report *ret, struct error *e);

@@ -31,34 +31,6 @@ static bool is_listed(const struct catalog *c, uint64_t number)
 	return false;
 }
 
-/* 1: something stands behind the header, or the header is not whole; 0: a segment that was made and never used; or an error. */
-static int has_content(struct store *s, const char *name)
-{
-	struct stat st;
-	struct slice bytes;
-	uint64_t first;
-
-	int fd = s->io->open(s->io, s->dir, name, O_RDONLY, 0);
-	if (fd < 0)
-		return fd;
-	struct window w = { .io = s->io, .fd = fd };
-	char id[8] = { 0 };
-	int r = s->io->fstat(s->io, fd, &st);
-	/* Without a catalog the store's id is not known: the file's own will do. */
-	ssize_t n = s->io->pread(s->io, fd, id, sizeof(id), 16, 0);
-	int found = r == 0 && st.st_size > SEGMENT_HEADER && (n < (ssize_t)sizeof(id) ||
-		segment_check_header(s->io, fd, get_le64(id), segment_name_number(name), &first, NULL));
-	w.limit = r ? 0 : (uint64_t)st.st_size;
-	for (uint64_t at = SEGMENT_HEADER; r == 0 && !found && at < w.limit; at += bytes.len) {
-		r = window_at(&w, at, WINDOW, &bytes);
-		for (size_t i = 0; r == 0 && i < bytes.len && !found; i++)
-			found = bytes.ptr[i] != 0;
-	}
-	buf_free(&w.data);
-	s->io->close(s->io, fd);
-	return r ? r : found;
-}
-
 static void note_leftover(struct listing *l, const char *name)
 {
 	if (l->removes < sizeof(l->remove) / sizeof(l->remove[0]))
@@ -82,7 +54,7 @@ static int look_at_file(void *arg, const char *name)
 	if (number == 0 || is_listed(l->c, number))
 		return 0;
 	if (!l->c || number >= l->c->next) {
-		int r = has_content(s, name);
+		int r = window_has_content(s->io, s->dir, name);
 		if (r < 0)
 			return error_set(l->e, r, "%s/%s: %s", s->options.path, name, strerror(-r));
 		if (r && !l->c)

@@ -282,30 +282,15 @@ static int needs_repair(struct survey *y, struct survey_segment *g, struct offli
 	return 0;
 }
 
-/* A whole segment under a wrong name would be given up for lost: its right name is all it needs. */
-static int check_name(struct survey *y, struct survey_segment *g, struct error *e)
-{
-	struct error why = { 0 };
-	char head[SEGMENT_HEADER];
-	uint64_t first;
-
-	if (g->fd < 0 || y->io->pread(y->io, g->fd, head, sizeof(head), 0, 0) < (ssize_t)sizeof(head))
-		return 0;
-	uint64_t id = get_le64(head + 16), number = get_le64(head + 24);
-	if (segment_check_header(y->io, g->fd, id, number, &first, &why) || (id == y->catalog.store_id && number == g->g.number))
-		return 0;
-	return error_set(e, -EUCLEAN, "%s/%s: is segment %" PRIu64 " of store %016" PRIx64 ", whole, under a wrong name; give it back its name, or take it away",
-		y->path, g->name, number, id);
-}
-
 static int repair_one(struct repair *p, size_t i, bool change)
 {
 	struct survey_segment g;
 	int r = survey_segment(p->y, i, &g, p->e);
 
 	p->g = &g;
+	/* A whole segment under a wrong name would be given up for lost. */
 	if (r == 0 && !change)
-		r = check_name(p->y, &g, p->e);
+		r = survey_check_name(p->y, g.fd, g.name, g.g.number, p->y->catalog.store_id, p->e);
 	if (r == 0 && change) {
 		r = needs_repair(p->y, &g, p->report);
 		if (r == 1 && (r = drop_checkpoint(p)) == 0)

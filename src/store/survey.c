@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -69,10 +70,12 @@ static int look_at(void *arg, const char *name)
 	int r = fd < 0 ? fd : y->io->fstat(y->io, fd, &st);
 	if (r == 0)
 		r = read_header(y, fd, &id, number, &first);
+	if (r == -EUCLEAN)
+		survey_check_name(y, fd, name, number, id, f->e);
 	if (fd >= 0)
 		y->io->close(y->io, fd);
 	if (r)
-		return error_set(f->e, r, "%s/%s: its header cannot be read, and there is no " CATALOG_NAME " to say what it was", y->path, name);
+		return f->e->code ? r : error_set(f->e, r, "%s/%s: its header cannot be read, and there is no " CATALOG_NAME " to say what it was", y->path, name);
 	if (y->catalog.count && id != y->catalog.store_id)
 		return error_set(f->e, -EUCLEAN, "%s/%s: belongs to another store than the segments beside it", y->path, name);
 	y->catalog.store_id = id;
@@ -116,6 +119,55 @@ static int rebuild(struct survey *y, struct error *e)
 	return order_segments(y, e);
 }
 
+/* ---- a catalog that is older than the segments ---- */
+
+static int look_for_younger(void *arg, const char *name)
+{
+	struct finder *f = arg;
+	struct survey *y = f->y;
+
+	if (segment_name_number(name) < y->catalog.next)
+		return 0;
+	int r = window_has_content(y->io, y->dir, name);
+	if (r < 0)
+		return error_set(f->e, r, "%s/%s: %s", y->path, name, strerror(-r));
+	return r ? error_set(f->e, -EUCLEAN, "%s is younger than " CATALOG_NAME ", which must be an old copy", name) : 0;
+}
+
+/* After a clean stop nothing is written behind the end it noted. */
+static int look_behind_end(struct survey *y, struct error *e)
+{
+	const struct catalog *c = &y->catalog;
+	struct survey_segment g;
+	struct record next;
+	uint64_t size;
+
+	if (!c->clean || c->count == 0)
+		return 0;
+	int r = survey_segment(y, c->count - 1, &g, e);
+	struct window w = { .io = y->io, .fd = g.fd, .limit = g.file_size };
+	if (r == 0 && !g.fault && g.file_size > c->clean_size && window_record(&w, &g.g, c->clean_size, &next, &size) == 0)
+		r = error_set(e, -EUCLEAN, "%s has a record behind the clean stop: " CATALOG_NAME " must be an old copy", g.name);
+	buf_free(&w.data);
+	survey_release(y, &g);
+	return r;
+}
+
+/* What a start refuses for these reasons is told and mended by the segments, as though there were no catalog. */
+static int check_age(struct survey *y, struct error *e)
+{
+	struct finder f = { .y = y, .e = e };
+	int r = y->io->list(y->io, y->dir, look_for_younger, &f);
+
+	if (r == 0)
+		r = look_behind_end(y, e);
+	else if (!e->code)
+		error_set(e, r, "%s: cannot list: %s", y->path, strerror(-r));
+	if (r == -EUCLEAN)
+		catalog_free(&y->catalog);
+	return r;
+}
+
 int survey_open(struct survey *y, struct io *io, const char *path, bool write, struct error *e)
 {
 	*y = (struct survey){ .io = io, .path = path, .lock_fd = -1, .dir = io->open_dir(io, path) };
@@ -124,6 +176,8 @@ int survey_open(struct survey *y, struct io *io, const char *path, bool write, s
 	int r = take_lock(y, write, e);
 	if (r == 0)
 		r = catalog_read(io, y->dir, &y->catalog, e);
+	if (r == 0)
+		r = check_age(y, e);
 	return r == -ENOENT || r == -EUCLEAN ? rebuild(y, e) : r;
 }
 
@@ -137,6 +191,21 @@ void survey_close(struct survey *y)
 }
 
 /* ---- one segment ---- */
+
+int survey_check_name(struct survey *y, int fd, const char *name, uint64_t number, uint64_t store_id, struct error *e)
+{
+	struct error why = { 0 };
+	char head[SEGMENT_HEADER];
+	uint64_t first;
+
+	if (fd < 0 || y->io->pread(y->io, fd, head, sizeof(head), 0, 0) < (ssize_t)sizeof(head))
+		return 0;
+	uint64_t own_id = get_le64(head + 16), own_number = get_le64(head + 24);
+	if (segment_check_header(y->io, fd, own_id, own_number, &first, &why) || (own_id == store_id && own_number == number))
+		return 0;
+	return error_set(e, -EUCLEAN, "%s/%s: is segment %" PRIu64 " of store %016" PRIx64 ", whole, under a wrong name; give it back its name, or take it away",
+		y->path, name, own_number, own_id);
+}
 
 static int find_must(struct survey *y, struct survey_segment *g, const struct catalog_segment *in)
 {

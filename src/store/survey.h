@@ -15,7 +15,7 @@ struct survey {
 	int dir, lock_fd;
 	const char *path;
 	struct catalog catalog;  /* as read, or as made up from the segments */
-	bool rebuilt;            /* made up: there is none that reads back */
+	bool rebuilt;            /* made up: there is none that reads back, or it is older than the segments */
 	char problem[480];       /* why */
 };
 
@@ -39,6 +39,9 @@ void survey_close(struct survey *y);
 /* Segment i of the catalog: 0 also when it is damaged, `fault` tells. survey_release ends it. */
 int survey_segment(struct survey *y, size_t i, struct survey_segment *ret, struct error *e);
 void survey_release(struct survey *y, struct survey_segment *g);
+
+/* -EUCLEAN when the file is whole, but not the segment of that number of the store: its right name is all it needs. Else 0. */
+int survey_check_name(struct survey *y, int fd, const char *name, uint64_t number, uint64_t store_id, struct error *e);
 
 /* ---- offline.c ---- */
 

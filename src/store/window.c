@@ -3,6 +3,7 @@
 #include "store/window.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
 int window_at(struct window *w, uint64_t offset, size_t len, struct slice *ret)
 {
@@ -46,4 +47,31 @@ int window_record(struct window *w, const struct segment *g, uint64_t offset, st
 			return RECORD_BAD;
 		need = *ret_size;
 	}
+}
+
+int window_has_content(struct io *io, int dir, const char *name)
+{
+	struct stat st;
+	struct slice bytes;
+	uint64_t first;
+
+	int fd = io->open(io, dir, name, O_RDONLY, 0);
+	if (fd < 0)
+		return fd;
+	struct window w = { .io = io, .fd = fd };
+	char id[8] = { 0 };
+	int r = io->fstat(io, fd, &st);
+	/* The store's id may not be known: the file's own will do. */
+	ssize_t n = io->pread(io, fd, id, sizeof(id), 16, 0);
+	int found = r == 0 && st.st_size > SEGMENT_HEADER && (n < (ssize_t)sizeof(id) ||
+		segment_check_header(io, fd, get_le64(id), segment_name_number(name), &first, NULL));
+	w.limit = r ? 0 : (uint64_t)st.st_size;
+	for (uint64_t at = SEGMENT_HEADER; r == 0 && !found && at < w.limit; at += bytes.len) {
+		r = window_at(&w, at, WINDOW, &bytes);
+		for (size_t i = 0; r == 0 && i < bytes.len && !found; i++)
+			found = bytes.ptr[i] != 0;
+	}
+	buf_free(&w.data);
+	io->close(io, fd);
+	return r ? r : found;
 }

@@ -30,4 +30,7 @@ int window_at(struct window *w, uint64_t offset, size_t len, struct slice *ret);
 /* The record at an offset, which must stand at its own position: 0, RECORD_BAD, or an error. */
 int window_record(struct window *w, const struct segment *g, uint64_t offset, struct record *ret, uint64_t *ret_size);
 
+/* Of a segment file: 1: something stands behind its header, or the header is not whole; 0: it was made and never used; or an error. */
+int window_has_content(struct io *io, int dir, const char *name);
+
 #endif

@@ -8,6 +8,7 @@ blackbox_tests = \
 	tests/blackbox/faults.t \
 	tests/blackbox/tail.t \
 	tests/blackbox/damage.t \
+	tests/blackbox/files.t \
 	tests/blackbox/format.t \
 	tests/blackbox/protocol.t \
 	tests/blackbox/abuse.t \

@@ -353,6 +353,55 @@ static void test_files(void)
 	sample_free(&m);
 }
 
+/* An old copy of the catalog says nothing of what came later, and a start refuses it. */
+static void test_old_catalog(void)
+{
+	struct offline_report report = { 0 };
+	struct error e = { 0 };
+	struct seen seen = { 0 };
+	struct sample m;
+	struct fx f;
+	size_t size, n;
+
+	three_segments(&m);
+	unsigned char *old = malloc(4096);
+	const unsigned char *p = simdisk_file(m.disk, "CATALOG", &size);
+	memcpy(old, p, size);
+	fx_init(&f, m.disk);
+	fx_must_open(&f);
+	fx_put(&f, "key01", "one more");
+	fx_wait(&f);
+	fx_dump(&f, &m.last);
+	fx_close(&f);
+	simdisk_kill(m.disk);
+	struct simdisk *d = simdisk_copy(m.disk, 1);
+	simdisk_write(d, "CATALOG", old, size);
+	is_int(offline_verify(simdisk_io(d), "sim", see, &seen, &report, &e), 0, "a store with the catalog of the stop before is looked at");
+	ok(report.damaged == 1 && strcmp(seen.last.file, "CATALOG") == 0, "and verify says so");
+	repairs(&m, d, false, "the catalog of the stop before");
+	fx_must_open(&f);
+	for (unsigned i = 0; i < 30; i++)
+		fx_put_size(&f, "large", 'l', 60000);
+	fx_wait(&f);
+	fx_dump(&f, &m.last);
+	fx_close(&f);
+	simdisk_kill(m.disk);
+	d = simdisk_copy(m.disk, 1);
+	simdisk_write(d, "CATALOG", old, size);
+	repairs(&m, d, false, "a catalog from before the last segment");
+	d = simdisk_copy(m.disk, 1);
+	p = simdisk_file(d, "0000000002.seg", &n);
+	unsigned char *copy = malloc(n);
+	memcpy(copy, p, n);
+	simdisk_write(d, "0000000009.seg", copy, n);
+	is_int(offline_repair(simdisk_io(d), "sim", see, &seen, &report, &e), -EUCLEAN, "a copy of a segment under a new number is not taken for one");
+	ok(strstr(e.text, "0000000009.seg: is segment 2 ") && strstr(e.text, "take it away"), "and told: %s", e.text);
+	simdisk_free(d);
+	free(copy);
+	free(old);
+	sample_free(&m);
+}
+
 static void test_refused(void)
 {
 	struct offline_report report;
@@ -421,6 +470,7 @@ int main(void)
 	test_deleted_lost();
 	test_bytes();
 	test_files();
+	test_old_catalog();
 	test_refused();
 	return done();
 }
