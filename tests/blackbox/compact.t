@@ -95,6 +95,21 @@ def test_names():
     ok(True, "a daemon with a paused merge stops")
 
 
+def test_stopped_in_the_middle():
+    """A compaction at a rate at which it would take hours does not hold up SIGTERM."""
+    kvd = Kvd(segment_size="1M", compact_garbage_ratio="0", compact_rate="4096").start()
+    c = kvd.client()
+    rewrite(c, 600)
+    before, waiting = content(c), kvd.client()
+    waiting.post("KVD.COMPACT", "FORCE", "SYNC")
+    ok(until(lambda: b"aof_rewrite_in_progress:1" in c.must("INFO", "persistence")), "a slow compaction runs")
+    code, took = kvd.stop()
+    is_(code, 0, "SIGTERM ends it all the same (%.2f s)" % took)
+    kvd.start()
+    is_(content(kvd.client()), before, "the data is as it was")
+    is_(len(kvd.client().must("KVD.SEGMENTS")), len(kvd.segments()), "and no file is left over")
+
+
 def test_killed_in_the_middle():
     rounds = 40 if os.environ.get("KVD_TEST_LONG") else 4
     kvd = Kvd(segment_size="1M", compact_garbage_ratio="0", compact_rate="0").start()
@@ -114,4 +129,4 @@ def test_killed_in_the_middle():
     is_(bad, [], "kill -9 during %d compactions: the data is the same, and no file is left over" % rounds)
 
 
-run(test_by_hand, test_by_itself, test_names, test_killed_in_the_middle)
+run(test_by_hand, test_by_itself, test_names, test_stopped_in_the_middle, test_killed_in_the_middle)

@@ -118,11 +118,19 @@ def test_precedence():
     is_(setting(kvd.client(), "maxclients"), b"52", "the command line above both")
 
 
+def intervals():
+    """Names of all options that are a time and may be 0."""
+    with open(os.path.join(SOURCE, "src", "daemon", "options.def")) as f:
+        return re.findall(r'^OPTION\(\w+, "([^"]+)", DURATION, "[^"]*", 0,', f.read(), re.M)
+
+
 def test_zero_intervals():
     """Every interval at 0 means off; the start, the work and the stop go on (a store of old hung for ever)."""
-    for name in ("expire-interval", "durability-interval", "client-idle-timeout"):
-        kvd = Kvd(**{name.replace("-", "_"): "0"}).start()
+    ok(len(intervals()) >= 7, "there are intervals", str(intervals()))
+    for names in ("expire-interval",), ("durability-interval",), ("client-idle-timeout",), intervals():
+        kvd = Kvd(**{name.replace("-", "_"): "0" for name in names}).start()
         c = kvd.client()
+        name = names[0] if len(names) == 1 else "every interval"
         is_(c("SET", "a", "1", "PX", 30), OK, f"{name}=0: it writes")
         ok(poll(lambda: c("GET", "a") is None), f"{name}=0: keys expire when looked at")
         cpu = kvd.cpu()
@@ -130,6 +138,11 @@ def test_zero_intervals():
         ok(kvd.cpu() - cpu < 0.15, f"{name}=0: and it does not spin")
         code, took = kvd.stop()
         ok(code == 0 and took < 2 * PATIENCE, f"{name}=0: it stops ({took:.2f} s)", f"code {code}")
+    kvd = Kvd(**{name.replace("-", "_"): "1ms" for name in intervals() if name != "client-idle-timeout"}).start()
+    c = kvd.client()
+    is_([c("CONFIG", "SET", name, "0") for name in intervals()], [OK] * len(intervals()), "each can be set to 0 while kvd runs, from one millisecond")
+    is_(c("SET", "a", "1"), OK, "it writes")
+    is_(kvd.stop()[0], 0, "and stops")
 
 
 def info(c, name):
