@@ -5,12 +5,14 @@ The real daemon killed, or its disk failing, at each call in turn that it makes 
 snapshots, stops and starts. Also reads that fail, writes that come up short, and kvctl repair killed in the middle.
 """
 import errno
+import filecmp
 import os
 import shutil
 import subprocess
 import threading
 
 import faulty
+import powerloss
 from kvdtest import *
 
 KVCTL = os.path.join(TOP, "kvctl")
@@ -47,12 +49,15 @@ class Store:
         return self.write(c, b"k5", None) if self.n % 2 else reply
 
     def compact(self):
-        """On a full disk the last step waits for space, and so does its reply."""
+        """None when a call has failed and no reply comes: on a full disk the last step waits for space."""
         self.waiting = self.kvd.client(timeout=0.5)
-        try:
-            return self.waiting("KVD.COMPACT", "FORCE", "SYNC")
-        except TimeoutError:
-            return None
+        self.waiting.post("KVD.COMPACT", "FORCE", "SYNC")
+        while True:
+            try:
+                return self.waiting.read()
+            except TimeoutError:
+                if self.fault.hits:
+                    return None
 
     def finish(self):
         """The reply that was waited for must come now."""
@@ -372,6 +377,13 @@ class Patient:
         shutil.rmtree(self.fault.directory, ignore_errors=True)
         shutil.copytree(self.origin + ".damaged", self.fault.directory)
 
+    def lost(self):
+        """Files that are neither as they were nor kept in damaged/: a repair deletes nothing."""
+        folder = os.path.join(self.fault.directory, "damaged")
+        there = [os.path.join(d, n) for d in (self.fault.directory, folder) if os.path.isdir(d) for n in os.listdir(d)]
+        return [n for n in os.listdir(self.origin + ".damaged") if n.endswith(".seg")
+            and not any(os.path.isfile(f) and filecmp.cmp(f, os.path.join(self.origin + ".damaged", n), False) for f in there)]
+
     def repair(self, env=None):
         done_ = subprocess.run([KVCTL, "repair", self.fault.directory], capture_output=True, env={**os.environ, **(env or {})}, timeout=60)
         return done_.returncode, (done_.stdout + done_.stderr).decode()
@@ -404,9 +416,31 @@ def test_repair_killed():
             code, text = patient.repair()
             if code != 0:
                 problems.append(f"call {n}: the second repair ends with {code}: {text}")
+            elif patient.lost():
+                problems.append(f"call {n}: lost: {patient.lost()}")
             elif (LONG or n % 8 == 1) and patient.look() != whole:
                 problems.append(f"call {n}: after the second repair there is {patient.look()!r}"[:800] + f" and not {whole!r}"[:800])
         ok(n > 3 and not problems, f"a repair {words} of {n - step} calls: running it again ends as an undisturbed one does", *problems)
 
 
-run(test_killed, test_failing, test_reads_fail, test_reads_fail_at_a_start, test_short_writes, test_repair_killed)
+def test_repair_and_power_loss():
+    patient = Patient()
+    watched = faulty.Faulty(patient.fault.directory, journal=True)
+    patient.repair(watched.env())
+    whole, entries, random = patient.look(), watched.journal(), rng("repair")
+    problems, cuts = [], 400 if LONG else 40
+    for n in range(cuts):
+        disk, cut, mode = powerloss.Disk.load(patient.origin + ".damaged"), random.randrange(len(entries) + 1), powerloss.MODES[n % len(powerloss.MODES)]
+        for e in entries[:cut]:
+            disk.play(e)
+        shutil.rmtree(patient.fault.directory)
+        disk.cut(patient.fault.directory, random, mode)
+        lost = patient.lost()
+        code, text = patient.repair()
+        if code or lost or patient.lost() or n % 8 == 0 and patient.look() != whole:
+            problems.append(f"cut at {cut} of {len(entries)}, {mode}: {lost} {patient.lost()} {code} {text}")
+    ok(len(entries) > 40 and not problems, f"{cuts} power cuts in a repair: no file is lost, and running it again ends as an undisturbed one does", *problems[:5])
+
+
+run(test_killed, test_failing, test_reads_fail, test_reads_fail_at_a_start, test_short_writes, test_repair_killed,
+    test_repair_and_power_loss)
