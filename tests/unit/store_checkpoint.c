@@ -517,6 +517,35 @@ static void test_old_and_young(void)
 	fx_done(&old);
 }
 
+/* Two logs that went apart, of the same lengths: only the witness tells whose checkpoint it is. */
+static void test_of_a_twin(void)
+{
+	struct fx f, twin;
+	struct buf then = { 0 };
+	size_t size;
+	bool used;
+
+	small_store(&f, &then);
+	copy_of(&twin, &f);
+	fx_must_open(&f);
+	put_many(&f, 0, "a", 0, 3000, 700);
+	fx_put(&f, "whose", "mine");
+	fx_close(&f);
+	fx_must_open(&twin);
+	put_many(&twin, 0, "b", 0, 3000, 700);
+	fx_put(&twin, "whose", "his.");
+	fx_wait(&twin);
+	fx_dump(&twin, &then);
+	fx_close(&twin);
+	const unsigned char *file = simdisk_file(f.disk, CHECKPOINT_NAME, &size);
+	simdisk_write(twin.disk, CHECKPOINT_NAME, file, size);
+	simdisk_kill(twin.disk);
+	ok(opens_right(&twin, &then, &used) && !used, "nor one of a log of the same length that went another way");
+	buf_free(&then);
+	fx_done(&f);
+	fx_done(&twin);
+}
+
 /* What is not read at the start is looked at all the same, and damage in it is found by the read. */
 static void drop_item(void *arg, const struct offline_item *item)
 {
@@ -771,6 +800,7 @@ int main(void)
 	test_nonsense();
 	test_of_another_store();
 	test_old_and_young();
+	test_of_a_twin();
 	test_segments();
 	test_read_only();
 	test_failing_calls();
