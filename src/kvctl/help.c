@@ -5,6 +5,8 @@
 #include "kvctl/output.h"
 #include "kvctl/verb.h"
 
+enum { LEFT_WIDTH = 24 };
+
 void help_usage(const struct verb *v, struct buf *out)
 {
 	const struct verb_option *o;
@@ -16,19 +18,32 @@ void help_usage(const struct verb *v, struct buf *out)
 		v->syntax);
 }
 
+/* Two columns; what is too wide for the first one has a line of its own. */
+static void print_row(struct kvctl *k, const struct buf *left, const char *right)
+{
+	int width = (int)left->len;
+
+	if (width > LEFT_WIDTH)
+		output_printf(k, "  %.*s\n  %-*s  %s\n", width, left->ptr, LEFT_WIDTH, "", right);
+	else
+		output_printf(k, "  %-*.*s  %s\n", LEFT_WIDTH, width, left->ptr, right);
+}
+
 static void print_options(struct kvctl *k, const char *verb)
 {
 	const struct verb_option *o;
 
 	for (size_t i = 0; (o = verb_option_row(i)); i++) {
-		char left[64];
+		struct buf left = { 0 };
 		if (strcmp(o->verb, verb) != 0)
 			continue;
-		int n = o->letter ? snprintf(left, sizeof(left), "-%c, ", o->letter)
-				  : snprintf(left, sizeof(left), "    ");
-		snprintf(left + n, sizeof(left) - (size_t)n, "--%s%s%s", o->name, o->argument ? " " : "",
-			o->argument ? o->argument : "");
-		output_printf(k, "  %-24s  %s\n", left, o->help);
+		if (o->letter)
+			buf_printf(&left, "-%c, ", o->letter);
+		else
+			buf_append_str(&left, "    ");
+		buf_printf(&left, "--%s%s%s", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
+		print_row(k, &left, o->help);
+		buf_free(&left);
 	}
 }
 
@@ -40,9 +55,10 @@ void help_general(struct kvctl *k)
 		"usage: kvctl [OPTION...] VERB [ARGUMENT...]\n"
 		"       kvctl [OPTION...]              a shell, or a script on standard input\n\nverbs:\n");
 	for (size_t i = 0; (v = verb_row(i)); i++) {
-		char left[64];
-		snprintf(left, sizeof(left), "%s %s", v->name, v->syntax);
-		output_printf(k, "  %-24s  %s\n", left, v->summary);
+		struct buf left = { 0 };
+		buf_printf(&left, "%s%s%s", v->name, *v->syntax ? " " : "", v->syntax);
+		print_row(k, &left, v->summary);
+		buf_free(&left);
 	}
 	output_printf(k, "\noptions:\n");
 	print_options(k, "");

@@ -139,7 +139,9 @@ int verb_compact(struct kvctl *k, const struct args *a)
 		return code;
 	if (r->type == REDIS_REPLY_ARRAY)
 		print_saved(k, r);
-	else if (r->type != REDIS_REPLY_STATUS)
+	else if (r->type == REDIS_REPLY_STATUS)
+		output_confirm(k);
+	else
 		code = connect_unexpected(k, r);
 	freeReplyObject(r);
 	return code;

@@ -297,6 +297,70 @@ def test_usage():
     is_([o for o in sorted(options) if not re.search(r"Fl %s\b" % o[2:], page)], [], "and every option")
 
 
+# A request of each verb whose answer is JSON with --json, and how it ends; or why there is none.
+JSON_ANSWERS = {
+    "set": (["k", "v"], 0), "get": (["k"], 0), "list": (["-v"], 0), "count": ([], 0), "exists": (["k", "none"], 1), "incr": (["n"], 0),
+    "decr": (["n"], 0), "expire": (["k", "1h"], 0), "ttl": (["k"], 0), "persist": (["k"], 0), "export": (["-q"], 0),
+    "snapshot": (["create", "one"], 0), "stats": ([], 0), "top": (["--once", "-i", "10ms"], 0), "info": ([], 0), "compact": (["--wait"], 0),
+    "ping": ([], 0), "raw": (["MGET", "k", "none"], 0), "health": ([], 0), "verify": ([], 0), "help": ([], 0), "delete": (["k", "none"], 1),
+    "import": "it says how many keys on standard error", "watch": "test_watch in kvctl_live.t", "reload": "needs systemd",
+    "dump": "without a daemon, below", "repair": "without a daemon, below", "completion": "it prints a script", "quit": "it says nothing",
+}
+
+
+def is_json(line):
+    try:
+        json.loads(line)
+        return True
+    except ValueError:
+        return False
+
+
+def test_json():
+    """Every verb that answers something answers in JSON when asked to, one value a line, and nothing else."""
+    fresh()
+    verbs = [json.loads(line)["verb"] for line in kvctl("help", "--json")[1].splitlines()]
+    is_(sorted(verbs), sorted(JSON_ANSWERS), "each verb is looked at")
+    for verb, request_ in JSON_ANSWERS.items():
+        if isinstance(request_, str):
+            continue
+        code, out, errors = kvctl("--json", verb, *request_[0])
+        ok(code == request_[1] and not errors and out and all(is_json(line) for line in out.splitlines()), f"{verb} --json", code, out[:300], errors)
+    for more in (["snapshot", "list"], ["snapshot", "verify", "one"], ["snapshot", "delete", "one"], ["compact"], ["stats", "-v"], ["get", "--etag", "n"], ["help", "set"]):
+        code, out, errors = kvctl(*more, "--json")
+        ok(code == 0 and not errors and is_json(out), f"{' '.join(more)} --json", code, out[:300], errors)
+    kvd.client().must("SET", "in", "the last segment")
+    kvd.stop()
+    segment = kvd.segments()[-1]
+    for verb, args in (("dump", [segment]), ("verify", ["--offline", kvd.data]), ("repair", [kvd.data])):
+        code, out, errors = kvctl("--json", verb, *args)
+        ok(code == 0 and not errors and out and all(is_json(line) for line in out.splitlines()), f"{verb} --json of files", code, out[:300], errors)
+
+
+def test_quiet():
+    """-q: no confirmation and no summary, also on a terminal; what was asked for is printed all the same."""
+    c = fresh()
+    c.must("SET", "a", "1")
+    for args in (["set", "a", "1"], ["expire", "a", "1h"], ["persist", "a"], ["delete", "a"]):
+        is_(on_terminal("-q", *args), (0, b""), f"{args[0]} -q on a terminal")
+    c.must("SET", "a", "1")
+    is_(on_terminal("compact", "-q"), (0, b""), "compact -q on a terminal")
+    check(["compact", "-w", "-q"], 0, b"", "and until it is done")
+    is_(on_terminal("compact"), (0, b"OK\n"), "without it says OK")
+    for args, out in ((["get", "a"], b"1"), (["list"], b"a\n"), (["count"], b"1\n"), (["ttl", "a"], b"none\n")):
+        check(["-q", *args], 0, out, f"{args[0]} -q prints what was asked for")
+    check(["export", "-q"], 0, b'{"key":"a","value":"1"}\n', "export -q has no summary")
+    check(["import", "-q"], 0, b"", "nor has import", stdin=b'{"key":"b","value":"1"}\n')
+    check(["-q", "get", "none"], 1, b"", "errors are told all the same", "Key not found")
+
+
+def test_help_columns():
+    """No row of the help is cut, however long its syntax."""
+    _, out, _ = kvctl("help")
+    row = json.loads(kvctl("help", "snapshot", "--json")[1])
+    ok(row["syntax"].encode() in out and row["summary"].encode() in out, "a long syntax is printed whole", out)
+
+
 def test_no_connection():
     fresh()
     path = os.path.join(HOME, "none.sock")
@@ -538,5 +602,5 @@ def test_shell_reconnects():
 
 
 run(test_set_and_get, test_set_conditions, test_set_if_unchanged, test_delete, test_small_verbs, test_list, test_list_large_values, test_export_and_import,
-    test_import_bad_lines, test_daemon_verbs, test_usage, test_no_connection, test_closed_pipe, test_script, test_script_answers_at_once,
+    test_import_bad_lines, test_daemon_verbs, test_usage, test_json, test_quiet, test_help_columns, test_no_connection, test_closed_pipe, test_script, test_script_answers_at_once,
     test_terminal, test_shell, test_shell_editing, test_shell_reconnects)
