@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """DEBUG RELOAD: the store is closed and opened again in the middle of everything, and no client notices but by the time it takes."""
+import errno
 import os
 import threading
 import time
 
+import faulty
 from kvdtest import *
 
 kvd = Kvd(enable_debug_command="yes", segment_size="1M", notify_keyspace_events="KA", cache_size="64K")
@@ -201,4 +203,63 @@ def test_refused():
     is_(other.start().client()("GET", "k"), b"v", "nothing is lost")
 
 
-run(test_data, test_pipelines, test_cold_reads, test_transactions, test_listeners_and_cursors, test_work_under_way, test_index, test_refused)
+def faulty_kvd():
+    other = Kvd(enable_debug_command="yes", segment_size="1M")
+    fault = faulty.Faulty(other.data)
+    other.start(env=fault.env())
+    return other, fault
+
+
+def test_refusing():
+    """A store that refuses writes after a failed sync is left as it is, and goes on with its reads."""
+    other, fault = faulty_kvd()
+    c = other.client()
+    c.must("SET", "k", "v")
+    fault.fail(faulty.mask(faulty.SYNC), errno.EIO)
+    reply = c("SET", "k", "w")
+    ok(getattr(reply, "kind", "") == "MISCONF", "a write whose sync fails", repr(reply))
+    reply = c("DEBUG", "RELOAD")
+    ok(getattr(reply, "kind", "") == "MISCONF" and "was not opened again" in reply, "DEBUG RELOAD is refused with the reason", repr(reply))
+    is_(c("GET", "k"), b"v", "reads go on")
+    other.crash()
+    ok(other.client()("GET", "k") in (b"v", b"w"), "nothing acknowledged is lost")
+
+
+def test_failing_calls():
+    """Each call to the disk that a reload makes fails in turn (each second one, but in the long form): it is done, refused, or the end of the daemon, and everything acknowledged is there."""
+    other, fault = faulty_kvd()
+    ends = {"done": 0, "refused": 0, "ended": 0}
+    step = 1 if LONG else 2
+    n = 1 - step
+    while True:
+        n += step
+        c = other.client()
+        c.must("SET", "n", n)
+        c.must("SET", f"k{n}", "v" * 1000)
+        c.post("SET", "held", n)
+        fault.fail(faulty.CHANGES | faulty.mask(faulty.OPEN), errno.EIO, first=n)
+        c.post("DEBUG", "RELOAD")
+        try:
+            held, reply = c.read(), c.read()
+            ends["done" if reply == OK else "refused"] += 1
+            if isinstance(reply, Error) and reply.kind != "MISCONF":
+                return ok(False, f"call {n}: a clear end", repr(reply))
+        except (Closed, ConnectionError):
+            held, code = None, other.wait_exit()
+            ends["ended"] += 1
+            if code not in (EXIT_IO, EXIT_CONFIG, EXIT_CORRUPT):
+                return ok(False, f"call {n}: the daemon ends as at a start that fails", str(code), other.log[-400:])
+        hits = fault.calm()
+        other.kill9()
+        other.start(env=fault.env())
+        c = other.client()
+        got = c("GET", "n"), c("STRLEN", f"k{n}")
+        if got != (b"%d" % n, 1000) or held == OK and c("GET", "held") != b"%d" % n:
+            return ok(False, f"call {n}: everything acknowledged is there", repr((got, held, c("GET", "held"))))
+        if not hits:
+            break
+    ok(n > 8 and ends["done"] and ends["ended"], f"{n} calls fail in turn: {ends}, and nothing is lost")
+
+
+run(test_data, test_pipelines, test_cold_reads, test_transactions, test_listeners_and_cursors, test_work_under_way, test_index, test_refused,
+    test_refusing, test_failing_calls)
