@@ -71,8 +71,14 @@ static void on_expire(evutil_socket_t fd, short what, void *arg)
 
 static void on_pause_over(evutil_socket_t fd, short what, void *arg)
 {
+	struct server *s = arg;
+
 	(void)fd, (void)what;
-	server_end_pause(arg); /* who meets a pause that was made longer is left lying again */
+	/* The timer counts from the loop's own clock, which stands still while requests run, and may be early. */
+	if (cmd_is_paused(s->env))
+		events_arm_pause(s, 0);
+	else
+		server_end_pause(s);
 }
 
 void events_arm_pause(struct server *s, int64_t ms)
