@@ -2,6 +2,12 @@
 #include "base/thread.h"
 
 #include <signal.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define IOPRIO_WHO_PROCESS 1 /* one thread of it */
+#define IOPRIO_IDLE (3 << 13)
 
 int thread_start(pthread_t *ret, void *(*run)(void *), void *arg)
 {
@@ -17,4 +23,14 @@ int thread_start(pthread_t *ret, void *(*run)(void *), void *arg)
 	int r = -pthread_create(ret, NULL, run, arg);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return r;
+}
+
+void thread_to_background(int nice)
+{
+	pid_t self = (pid_t)syscall(SYS_gettid);
+
+	(void)setpriority(PRIO_PROCESS, (id_t)self, nice);
+#ifdef SYS_ioprio_set
+	(void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, self, IOPRIO_IDLE);
+#endif
 }

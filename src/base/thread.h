@@ -11,4 +11,10 @@
 /* As pthread_create, all signals blocked but those of faults. 0 or a negative errno. */
 int thread_start(pthread_t *ret, void *(*run)(void *), void *arg);
 
+/*
+ * Lowers the calling thread to a nice value (0 to 19) and to the idle class of the I/O scheduler. Both are a courtesy to what
+ * clients wait for: a system that refuses them is served all the same.
+ */
+void thread_to_background(int nice);
+
 #endif

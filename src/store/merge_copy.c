@@ -9,14 +9,15 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
+
+#include "base/thread.h"
 
 #define READ_STEP ((size_t)1 << 20)   /* bytes of one batch, or one record */
 #define MAX_ITEMS 16384               /* records of one batch */
 #define WRITE_STEP ((size_t)1 << 20)  /* bytes gathered for one write */
 #define SYNC_STEP ((uint64_t)8 << 20) /* bytes written between syncs: a large one would make the log's own sync wait */
+#define BACKGROUND_NICE 10            /* not less: under load it would fall behind the garbage that the load makes */
 #define RETRY_MS 1000                 /* until a catalog that could not be written is tried again */
 #define PACE_MS 20                    /* a rest that is shorter is not taken */
 
@@ -485,10 +486,7 @@ void *merge_run(void *arg)
 {
 	struct merge *m = arg;
 
-#ifdef SYS_ioprio_set
-	/* Of this thread: class 3, idle. Where it is not allowed or means nothing, the rate is what bounds the merge. */
-	syscall(SYS_ioprio_set, 1, 0, 3 << 13);
-#endif
+	thread_to_background(BACKGROUND_NICE);
 	m->result = merge_all(m);
 	wait_answer(m); /* to a question that a failure left behind */
 	if (m->result && !m->moving)

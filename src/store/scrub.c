@@ -6,17 +6,16 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/num.h"
+#include "base/thread.h"
 #include "store/verify.h"
 
 #define STATE_NAME "SCRUB" /* holds the time of the last pass, Unix ms */
 #define FIRST_MS ((int64_t)3600 * 1000)
-#define IOPRIO_IDLE (3 << 13)
+#define BACKGROUND_NICE 19
 #define LISTING_MAX 100 /* damaged reads waiting to be listed: who reads the same again and again adds nothing */
 #define NOTES_MAX 1000 /* places of one pass that are listed and told one by one */
 
@@ -58,15 +57,6 @@ static void free_notes(struct scrub_note *n)
 }
 
 /* ---- the thread ---- */
-
-static void lower_priority(void)
-{
-	pid_t self = (pid_t)syscall(SYS_gettid);
-
-	/* Both are a courtesy: a system that refuses them is served all the same. */
-	(void)setpriority(PRIO_PROCESS, (id_t)self, 19);
-	(void)syscall(SYS_ioprio_set, 1, self, IOPRIO_IDLE);
-}
 
 /* The damaged bytes as they are now: the segment may be merged away. */
 static void keep_bytes(struct store *s, int folder, const char *segment, const struct scrub_note *n)
@@ -236,7 +226,7 @@ static void *run(void *arg)
 	struct store *s = arg;
 	struct scrub *c = &s->scrub;
 
-	lower_priority();
+	thread_to_background(BACKGROUND_NICE);
 	pthread_mutex_lock(&c->lock);
 	while (!c->stop) {
 		struct scrub_note *n = c->to_list;
