@@ -31,7 +31,7 @@ kvd_LDADD = libdaemon.la libcmd.la libproto.la libstore.la libbase.la
 
 check_PROGRAMS += tests/unit/options.t tests/unit/outq.t tests/unit/paths.t
 tests_unit_options_t_SOURCES = tests/unit/options.c tests/tap.h
-tests_unit_options_t_LDADD = libdaemon.la libbase.la
+tests_unit_options_t_LDADD = libdaemon.la libstore.la libbase.la
 tests_unit_outq_t_SOURCES = tests/unit/outq.c tests/tap.h
 tests_unit_outq_t_LDADD = libdaemon.la libbase.la
 tests_unit_paths_t_SOURCES = tests/unit/paths.c tests/tap.h

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/num.h"
+#include "store/store.h"
 
 static const struct option_info infos[OPTION_COUNT] = {
 #define OPTION(id, name, type, fallback, min, max, choices, reloadable, help) \
@@ -252,6 +253,12 @@ static int check_text(const struct option_info *info, const char *text, struct o
 	return 0;
 }
 
+/* What is in the table, but not in this build. */
+static bool is_built(int id, const struct option_value *v)
+{
+	return id != OPTION_COMPRESSION || store_has_codec((enum store_codec)v->number);
+}
+
 static int set_value(struct options *o, int id, struct slice value, const char *source, const char *base_dir,
 	struct error *e)
 {
@@ -263,6 +270,11 @@ static int set_value(struct options *o, int id, struct slice value, const char *
 		return error_set(e, -ENOMEM, "%s: no memory", source);
 	if ((value.len && memchr(value.ptr, '\0', value.len)) || check_text(info, v.text, &v)) {
 		refuse_value(info, v.text, source, e);
+		free(v.text);
+		return -EINVAL;
+	}
+	if (!is_built(id, &v)) {
+		error_set(e, -EINVAL, "%s: %s: this kvd was built without %s", source, info->name, v.text);
 		free(v.text);
 		return -EINVAL;
 	}

@@ -36,7 +36,7 @@ void settings_apply(struct server *s)
 	store_set_segment_size(s->store, option_number(o, OPTION_SEGMENT_SIZE));
 	store_set_max_value(s->store, (uint32_t)max_value);
 	store_set_scrub(s->store, option_number(o, OPTION_SCRUB_RATE), option_number(o, OPTION_SCRUB_INTERVAL));
-	store_set_compression(s->store, option_number(o, OPTION_COMPRESSION) ? (int)option_number(o, OPTION_COMPRESSION_LEVEL) : 0,
+	store_set_compression(s->store, (enum store_codec)option_number(o, OPTION_COMPRESSION), (int)option_number(o, OPTION_COMPRESSION_LEVEL),
 		(uint32_t)option_number(o, OPTION_COMPRESSION_MIN));
 	compaction_apply(s);
 	if (!s->env)

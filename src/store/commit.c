@@ -111,7 +111,7 @@ static void encode_op(struct txn *t, size_t i, char *out, uint64_t offset, uint6
 		.value = op->kind == TXN_PUT ? op->value : slice(NULL, 0),
 	};
 	if (t->meta[i].packed.ptr) {
-		r.codec = CODEC_ZLIB;
+		r.codec = s->pack.codec;
 		r.value = t->meta[i].packed;
 	}
 	if (op->kind == TXN_PUT && op->expire_ms != STORE_NO_EXPIRY)
@@ -189,7 +189,7 @@ static void pack_ops(struct txn *t)
 {
 	struct pack *p = &t->store->pack;
 
-	for (size_t i = 0; p->level && i < t->ops; i++) {
+	for (size_t i = 0; p->codec != STORE_RAW && i < t->ops; i++) {
 		const struct txn_op *op = &t->op[i];
 		char *out = op->kind == TXN_PUT && pack_tries(p, op->value.len) ? txn_alloc(t, pack_room(op->value.len)) : NULL;
 		size_t len = out ? pack_value(p, op->value, out) : 0;

@@ -120,8 +120,12 @@ static int check_options(const struct kvdstore_options *o, struct error *e)
 		return error_set(e, -EINVAL, "flags: a store that is opened read-only cannot be repaired");
 	if (o->durability < KVDSTORE_ALWAYS || o->durability > KVDSTORE_NEVER)
 		return error_set(e, -EINVAL, "durability: %d, allowed are 0 to %d", o->durability, KVDSTORE_NEVER);
-	if (o->compression < 0 || o->compression > 9)
-		return error_set(e, -EINVAL, "compression: %d, allowed are 0 to 9", o->compression);
+	if (o->compression < 0 || o->compression >= STORE_CODECS)
+		return error_set(e, -EINVAL, "compression: %d, allowed are 0 to %d", o->compression, STORE_CODECS - 1);
+	if (!store_has_codec((enum store_codec)o->compression))
+		return error_set(e, -EINVAL, "compression: %d is not in this build", o->compression);
+	if (o->compression_level < 0 || o->compression_level > 9)
+		return error_set(e, -EINVAL, "compression level: %d, allowed are 0 to 9", o->compression_level);
 	return 0;
 }
 
@@ -158,7 +162,8 @@ static int open_store(struct kvdstore *s, const char *path, const struct kvdstor
 		.max_value = o->max_value,
 		.durability = (enum store_durability)o->durability,
 		.interval_ms = o->interval_ms,
-		.compression = o->compression,
+		.compression = (enum store_codec)o->compression,
+		.compression_level = o->compression_level,
 		.compression_min = o->compression_min,
 		.cache_size = o->cache_size,
 		.event = pass_event,

@@ -41,6 +41,11 @@ struct kvdstore_iter;
 #define KVDSTORE_INTERVAL 1 /* in the file before the call returns, on disk within interval_ms */
 #define KVDSTORE_NEVER 2    /* in the file before the call returns, on disk at kvdstore_sync and kvdstore_close */
 
+/* How values are compressed. */
+#define KVDSTORE_ZLIB 1
+#define KVDSTORE_LZ4 2  /* this and the next only when the library was built with them */
+#define KVDSTORE_ZSTD 3
+
 struct kvdstore_options {
 	size_t size;           /* sizeof(struct kvdstore_options): later versions may add fields */
 	unsigned flags;
@@ -50,7 +55,8 @@ struct kvdstore_options {
 	uint64_t segment_size; /* bytes, 1 MiB to 16 GiB; 0: 64 MiB */
 	uint64_t cache_size;   /* bytes of values kept in memory; 0: none */
 	uint32_t max_value;    /* bytes of the longest value taken; 0: 512 MiB */
-	int compression;       /* of values: level of zlib, 1 to 9; 0: none */
+	int compression;       /* of values, one of those above; 0: none */
+	int compression_level; /* 1 (fastest) to 9 (smallest); 0: 1 */
 	uint32_t compression_min; /* bytes of the shortest value to compress; 0: 1024 */
 	/* Told what an administrator should know, one line each: an unfinished end was cut, a record is damaged, writes are refused. NULL: not told. */
 	void (*event)(void *arg, const char *line);

@@ -26,7 +26,7 @@ libstore_la_SOURCES = \
 	src/store/locator.h \
 	src/store/manifest.c src/store/manifest.h \
 	src/store/offline.c src/store/offline.h \
-	src/store/pack.c src/store/pack.h \
+	src/store/pack.c src/store/pack.h src/store/pack_codec.c \
 	src/store/merge.c src/store/merge.h \
 	src/store/merge_copy.c \
 	src/store/read.c \
@@ -58,7 +58,8 @@ libstore_la_SOURCES = \
 	src/store/view.c \
 	src/store/whole.c src/store/whole.h \
 	src/store/window.c src/store/window.h
-libstore_la_LIBADD = -lpthread
+libstore_la_CPPFLAGS = $(AM_CPPFLAGS) $(LIBLZ4_CFLAGS) $(LIBZSTD_CFLAGS)
+libstore_la_LIBADD = $(LIBLZ4_LIBS) $(LIBZSTD_LIBS) -lpthread
 
 # The same engine for embedding: only the calls of kvdstore.h leave it. Interface numbers: current:revision:age.
 lib_LTLIBRARIES += libkvdstore.la

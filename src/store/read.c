@@ -42,6 +42,16 @@ static int report_lost(struct store *s, uint64_t where)
 	return STORE_CORRUPT;
 }
 
+static int report_codec(struct store *s, uint64_t where, unsigned codec)
+{
+	char name[SEGMENT_NAME_SIZE];
+
+	segment_name(name, s->slot[locator_slot(where)]->number);
+	store_set_problem(s, "the value at offset %" PRIu64 " of %s is compressed with %s, which this kvd was built without", locator_offset(where), name,
+		pack_name(codec));
+	return -ENOTSUP;
+}
+
 int read_check(struct store *s, uint64_t where, struct slice bytes, struct slice key, struct slice *ret_value)
 {
 	const struct segment *g = s->slot[locator_slot(where)];
@@ -60,12 +70,15 @@ int read_unpack(struct store *s, uint64_t where, unsigned codec, struct slice st
 	size_t len;
 
 	*ret_value = stored;
-	if (codec == CODEC_RAW)
+	if (codec == STORE_RAW)
 		return 0;
-	if (unpack_length(codec, stored, &len))
+	int r = unpack_length(codec, stored, &len);
+	if (r == -ENOTSUP)
+		return report_codec(s, where, codec);
+	if (r)
 		return report_damage(s, where, "holds a value that is not compressed as it says");
 	char *out = txn_alloc(s->txn, len);
-	int r = out ? unpack_value(&s->pack, stored, out, len) : -ENOMEM;
+	r = out ? unpack_value(&s->pack, codec, stored, out, len) : -ENOMEM;
 	*ret_value = slice(out, len);
 	return r == -EUCLEAN ? report_damage(s, where, "holds a value that cannot be decompressed") : r ? read_failed(s, where, r) : 0;
 }

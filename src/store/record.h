@@ -6,7 +6,7 @@
  *        0    4  checksum: CRC-32 of bytes 4 .. end of value with bytes 30 and 31 as zero, started from the record's binding (record_bind)
  *        4    1  type (enum record_type)
  *        5    1  flags (enum record_flag)
- *        6    1  codec of the value (0 raw; 1 zlib, 2 lz4, 3 zstd are reserved)
+ *        6    1  codec of the value: 0 raw, 1 zlib, 2 lz4, 3 zstd (pack.h)
  *        7    1  zero
  *        8    4  key length, at most 65536
  *       12    4  value length as stored, at most 512 MiB

@@ -274,11 +274,17 @@ void store_set_max_value(struct store *s, uint32_t bytes)
 		s->options.max_value = bytes;
 }
 
-void store_set_compression(struct store *s, int level, uint32_t min)
+bool store_has_codec(enum store_codec codec)
 {
-	if (level < 0 || level > 9)
+	return codec == STORE_RAW || pack_has(codec);
+}
+
+void store_set_compression(struct store *s, enum store_codec codec, int level, uint32_t min)
+{
+	if (!store_has_codec(codec) || level < 0 || level > 9)
 		return;
-	s->pack.level = level;
+	s->pack.codec = codec;
+	s->pack.level = level ? level : 1;
 	s->pack.min = min ? min : 1024;
 }
 

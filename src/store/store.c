@@ -262,7 +262,7 @@ int store_open(const struct store_options *options, struct store **ret, struct e
 	s->clock = s->options.clock;
 	s->dir = s->lock_fd = s->notify_fd = -1;
 	s->databases = s->options.databases;
-	store_set_compression(s, s->options.compression, s->options.compression_min);
+	store_set_compression(s, s->options.compression, s->options.compression_level, s->options.compression_min);
 	s->wall_base = clock_wall_ms(s->clock);
 	s->mono_base = clock_mono_ns(s->clock);
 	for (unsigned i = 0; i < STORE_MAX_DATABASES; i++)

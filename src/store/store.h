@@ -37,6 +37,12 @@ enum {
 	STORE_REFUSED = 4, /* the store takes no such write now (on a full disk deletes are still taken); store_health() says why */
 };
 
+/* How a value is stored, as records say it. lz4 and zstd where their libraries were there when kvd was built. */
+enum store_codec { STORE_RAW = 0, STORE_ZLIB = 1, STORE_LZ4 = 2, STORE_ZSTD = 3 };
+#define STORE_CODECS 4
+/* Whether this build has it. */
+bool store_has_codec(enum store_codec codec);
+
 enum store_durability {
 	STORE_ALWAYS,   /* a commit may be acknowledged when it is synced */
 	STORE_INTERVAL, /* when it is written; synced every interval_ms */
@@ -84,7 +90,8 @@ struct store_options {
 	uint32_t max_value;   /* bytes; 0: STORE_MAX_VALUE */
 	enum store_durability durability;
 	uint32_t interval_ms; /* for STORE_INTERVAL; 0: 1000 */
-	int compression;      /* level of zlib for values, 1 to 9; 0: none */
+	enum store_codec compression; /* of values */
+	int compression_level;    /* 1 (fastest) to 9 (smallest); 0: 1 */
 	uint32_t compression_min; /* bytes of the shortest value to compress; 0: 1024 */
 	uint64_t cache_size;  /* bytes of values kept in memory beside the log's tail; UINT64_MAX: the default */
 	struct io *io;             /* NULL: io_system */
@@ -163,7 +170,7 @@ void store_set_durability(struct store *s, enum store_durability d, uint32_t int
 void store_set_segment_size(struct store *s, uint64_t bytes);
 void store_set_max_value(struct store *s, uint32_t bytes);
 /* As in the options. Values longer than 64 KiB and those that do not shrink by an eighth are stored as they are. */
-void store_set_compression(struct store *s, int level, uint32_t min);
+void store_set_compression(struct store *s, enum store_codec codec, int level, uint32_t min);
 
 /* Removes up to about `pages` leaf pages' worth of expired keys, one commit; returns how many keys went. Call by timer. */
 unsigned store_expire_some(struct store *s, unsigned pages);

@@ -888,8 +888,10 @@ static void test_read_only(void)
 	is_int(kvdstore_open(dir, &o, &s, key, sizeof(key)), -EINVAL, "a flag that is not known is refused");
 	o = (struct kvdstore_options){ .size = sizeof(o), .durability = 3 };
 	is_int(kvdstore_open(dir, &o, &s, key, sizeof(key)), -EINVAL, "so is a durability");
-	o = (struct kvdstore_options){ .size = sizeof(o), .compression = 10 };
+	o = (struct kvdstore_options){ .size = sizeof(o), .compression = 4 };
 	is_int(kvdstore_open(dir, &o, &s, key, sizeof(key)), -EINVAL, "and a compression");
+	o = (struct kvdstore_options){ .size = sizeof(o), .compression = KVDSTORE_ZLIB, .compression_level = 10 };
+	is_int(kvdstore_open(dir, &o, &s, key, sizeof(key)), -EINVAL, "and its level");
 }
 
 static void count_line(void *arg, const char *line)
@@ -1074,7 +1076,7 @@ static void test_verify(void)
 
 static void test_limits(void)
 {
-	struct kvdstore_options o = { .size = sizeof(o), .flags = KVDSTORE_CREATE, .max_value = 100, .compression = 6, .compression_min = 50 };
+	struct kvdstore_options o = { .size = sizeof(o), .flags = KVDSTORE_CREATE, .max_value = 100, .compression = KVDSTORE_ZLIB, .compression_min = 50 };
 	struct kvdstore_stats st = { .size = sizeof(st) };
 	char zeros[101] = { 0 };
 	struct kvdstore *s;

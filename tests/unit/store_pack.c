@@ -69,7 +69,7 @@ static void test_values(void)
 	struct buf before = { 0 };
 
 	fx_init(&f, simdisk_new(1));
-	f.options.compression = 1;
+	f.options.compression = STORE_ZLIB;
 	fx_must_open(&f);
 	for (size_t i = 0; i < CASES; i++) {
 		uint64_t n = compressed(&f);
@@ -82,7 +82,7 @@ static void test_values(void)
 	ok(s.bytes_appended < (sizeof(text) + PACK_MAX + 1 + sizeof(noise)) * 33 / 32 + 10000, "and so does the log");
 	fx_dump(&f, &before);
 	fx_kill(&f);
-	f.options.compression = 0;
+	f.options.compression = STORE_RAW;
 	f.options.cache_size = 1 << 20;
 	fx_must_open(&f);
 	ok(fx_holds(&f, &before), "after a kill all is the same, though no more is compressed");
@@ -90,7 +90,7 @@ static void test_values(void)
 	all_read_back(&f, "from the cache");
 	put(&f, "middling", slice(text, 20001));
 	is_int((int64_t)compressed(&f), 0, "nothing is compressed when that is off");
-	store_set_compression(f.store, 9, 64);
+	store_set_compression(f.store, STORE_ZLIB, 9, 64);
 	put(&f, "tiny", slice(text, 64));
 	is_int((int64_t)compressed(&f), 1, "it can be turned on while the store is open, and the shortest length set");
 	ok(reads_back(&f, "tiny", slice(text, 64)) && reads_back(&f, "middling", slice(text, 20001)), "both kinds read back");
@@ -106,7 +106,8 @@ static void test_transaction(void)
 	struct txn_value v;
 
 	fx_init(&f, simdisk_new(1));
-	f.options.compression = 6;
+	f.options.compression = STORE_ZLIB;
+	f.options.compression_level = 6;
 	fx_must_open(&f);
 	struct txn *t = txn_begin(f.store, NULL);
 	txn_put(t, 0, SLICE("a"), slice(text, 5000), STORE_NO_EXPIRY);
@@ -125,6 +126,43 @@ static void test_transaction(void)
 	fx_done(&f);
 }
 
+/* Every codec of this build at every level, and a store that changes from one to the other. */
+static void test_codecs(void)
+{
+	struct fx f;
+	char key[32];
+
+	fx_init(&f, simdisk_new(1));
+	fx_must_open(&f);
+	for (unsigned codec = STORE_ZLIB; codec < STORE_CODECS; codec++) {
+		if (!store_has_codec(codec)) {
+			skip(pack_name(codec), "it is not in this build");
+			continue;
+		}
+		uint64_t n = compressed(&f);
+		for (int level = 1; level <= 9; level++) {
+			store_set_compression(f.store, codec, level, 64);
+			snprintf(key, sizeof(key), "%s %d", pack_name(codec), level);
+			put(&f, key, slice(text, PACK_MAX - (size_t)level));
+			put(&f, strcat(key, " noise"), slice(noise, 1000));
+		}
+		ok(compressed(&f) - n == 9, "%s takes what shrinks, at each level", pack_name(codec));
+	}
+	for (int life = 0; life < 2; life++) {
+		unsigned wrong = 0;
+		for (unsigned codec = STORE_ZLIB; codec < STORE_CODECS; codec++)
+			for (int level = 1; level <= 9 && store_has_codec(codec); level++) {
+				snprintf(key, sizeof(key), "%s %d", pack_name(codec), level);
+				wrong += !reads_back(&f, key, slice(text, PACK_MAX - (size_t)level));
+				wrong += !reads_back(&f, strcat(key, " noise"), slice(noise, 1000));
+			}
+		ok(wrong == 0, "all of them read back, %s", life ? "also from the file" : "from the tail");
+		fx_kill(&f);
+		fx_must_open(&f);
+	}
+	fx_done(&f);
+}
+
 /* The one record of a store with one key, decoded in place. */
 static char *only_record(struct simdisk *d, struct record *ret, uint32_t *ret_bind)
 {
@@ -138,10 +176,10 @@ static char *only_record(struct simdisk *d, struct record *ret, uint32_t *ret_bi
 	return p + SEGMENT_HEADER;
 }
 
-static void make_one(struct fx *f)
+static void make_one(struct fx *f, enum store_codec codec)
 {
 	fx_init(f, simdisk_new(1));
-	f->options.compression = 1;
+	f->options.compression = codec;
 	fx_must_open(f);
 	put(f, "k", slice(text, 4000));
 	fx_close(f);
@@ -156,7 +194,7 @@ static void test_layout(void)
 	unsigned char out[4001];
 	uLongf len = sizeof(out);
 
-	make_one(&f);
+	make_one(&f, STORE_ZLIB);
 	only_record(f.disk, &r, &bind);
 	ok(r.codec == 1 && get_le32(r.value.ptr) == 4000, "codec 1 begins with the length");
 	ok(uncompress(out, &len, (const Bytef *)r.value.ptr + 4, (uLong)r.value.len - 4) == Z_OK && len == 4000 && memcmp(out, text, 4000) == 0,
@@ -165,14 +203,14 @@ static void test_layout(void)
 }
 
 /* Whatever a record with a right checksum says: never another value, never memory for a length that cannot be. */
-static void lies(const char *what, unsigned codec, uint32_t length, size_t cut)
+static void lies(const char *what, enum store_codec made, unsigned codec, uint32_t length, size_t cut)
 {
 	struct fx f;
 	struct record r;
 	uint32_t bind;
 	char value[4000];
 
-	make_one(&f);
+	make_one(&f, made);
 	char *at = only_record(f.disk, &r, &bind);
 	uint64_t size = record_size(1, r.value.len, false);
 	memcpy(value, r.value.ptr, r.value.len);
@@ -185,7 +223,7 @@ static void lies(const char *what, unsigned codec, uint32_t length, size_t cut)
 		bail("another size");
 	record_encode(at, &r, bind);
 	fx_must_open(&f);
-	ok(strcmp(fx_get(&f, "k"), "(3)") == 0, "%s: CORRUPT", what);
+	ok(strcmp(fx_get(&f, "k"), "(3)") == 0, "%s, %s: CORRUPT", pack_name(made), what);
 	fx_done(&f);
 }
 
@@ -194,13 +232,19 @@ static void test_lies(void)
 	size_t len;
 	char huge[100] = { 0 };
 
-	lies("a length too large", 1, 4001, 0);
-	lies("a length too small", 1, 3999, 0);
-	lies("no length", 1, 0, 0);
-	lies("an impossible length", 1, UINT32_MAX, 0);
-	lies("a stream that is none", 1, 4000, 8);
-	lies("a codec nobody knows", 7, 4000, 0);
-	lies("a codec that is reserved", 3, 4000, 0);
+	for (unsigned codec = STORE_ZLIB; codec < STORE_CODECS; codec++) {
+		if (!store_has_codec(codec)) {
+			skip(pack_name(codec), "it is not in this build");
+			continue;
+		}
+		lies("a length too large", codec, codec, 4001, 0);
+		lies("a length too small", codec, codec, 3999, 0);
+		lies("no length", codec, codec, 0, 0);
+		lies("an impossible length", codec, codec, UINT32_MAX, 0);
+		lies("packed bytes that are none", codec, codec, 4000, 8);
+		lies("a codec nobody knows", codec, 7, 4000, 0);
+		lies("another codec", codec, codec % (STORE_CODECS - 1) + 1, 4000, 0);
+	}
 	put_le32(huge, 200 * 1032);
 	is_int(unpack_length(1, slice(huge, sizeof(huge)), &len), -EUCLEAN, "a length that these bytes cannot hold is refused before any memory is asked for");
 	is_int(unpack_length(1, slice(huge, 3), &len), -EUCLEAN, "and so is a value without one");
@@ -211,6 +255,7 @@ int main(void)
 	make_inputs();
 	test_values();
 	test_transaction();
+	test_codecs();
 	test_layout();
 	test_lies();
 	return done();
