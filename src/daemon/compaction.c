@@ -40,6 +40,7 @@ void compaction_apply(struct server *s)
 	store_set_compaction(s->store, &(struct store_compaction){
 		.garbage_ratio = (unsigned)option_number(o, OPTION_COMPACT_GARBAGE_RATIO),
 		.min_garbage = option_number(o, OPTION_COMPACT_MIN_GARBAGE),
+		.max_garbage = option_number(o, OPTION_COMPACT_MAX_GARBAGE),
 		.rate = option_number(o, OPTION_COMPACT_RATE),
 	});
 }

@@ -230,7 +230,9 @@ static bool is_too_much(const struct store *s, uint64_t garbage, uint64_t total)
 {
 	const struct store_compaction *set = &s->compact.settings;
 
-	return garbage > 0 && garbage >= set->min_garbage && garbage * 100 >= set->garbage_ratio * total;
+	if (set->max_garbage && garbage >= set->max_garbage)
+		return true;
+	return set->garbage_ratio && garbage > 0 && garbage >= set->min_garbage && garbage * 100 >= set->garbage_ratio * total;
 }
 
 void store_compact_tick(struct store *s)
@@ -239,7 +241,7 @@ void store_compact_tick(struct store *s)
 	uint64_t gain = 0, kept = 0, total = s->active->size;
 	struct run r = { 0 };
 
-	if (c->settings.garbage_ratio == 0 || c->merge || c->wanted || c->by_hand || c->closed || c->paused || store_health(s, NULL) ||
+	if ((c->settings.garbage_ratio == 0 && c->settings.max_garbage == 0) || c->merge || c->wanted || c->by_hand || c->closed || c->paused || store_health(s, NULL) ||
 		clock_mono_ns(s->clock) < c->retry_ns)
 		return;
 	r.list = slots_list(s, &r.count);

@@ -205,8 +205,9 @@ int store_compact(struct store *s, unsigned flags, uint64_t *ret_ticket);
 void store_compact_pause(struct store *s, bool pause);
 
 struct store_compaction {
-	unsigned garbage_ratio; /* percent of the log that may be garbage before merges begin by themselves; 0: they never do */
+	unsigned garbage_ratio; /* percent of the log that may be garbage before merges begin by themselves; 0: they do not by this */
 	uint64_t min_garbage;   /* bytes of garbage below which they do not */
+	uint64_t max_garbage;   /* bytes of garbage from which they do, whatever the share; 0: no such limit */
 	uint64_t rate;          /* bytes read and written a second; 0: no limit */
 };
 void store_set_compaction(struct store *s, const struct store_compaction *c);

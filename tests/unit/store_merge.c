@@ -594,6 +594,12 @@ static void test_off(void)
 	store_set_compaction(f.store, &(struct store_compaction){ .garbage_ratio = 10, .min_garbage = 1 << 20 });
 	store_compact_tick(f.store);
 	ok(is_idle(&f), "nor below the least garbage");
+	store_set_compaction(f.store, &(struct store_compaction){ .max_garbage = 41 });
+	store_compact_tick(f.store);
+	ok(is_idle(&f), "nor below the most that is allowed");
+	store_set_compaction(f.store, &(struct store_compaction){ .max_garbage = 40 });
+	store_compact_tick(f.store);
+	ok(FX_UNTIL(&f, is_idle(&f)) && stats_of(&f).merges == 1 && stats_of(&f).garbage_bytes == 0, "but from there on, whatever the share");
 	fx_close(&f);
 	f.options.flags |= STORE_READ_ONLY;
 	fx_must_open(&f);
