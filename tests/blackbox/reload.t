@@ -103,9 +103,17 @@ def test_transactions():
     c = start()
     a, b, d = kvd.client(), kvd.client(), kvd.client()
     c.must("MSET", "a", "1", "b", "1")
-    c.must("SET", "short", "1", "PX", 60)
-    for client, key in ((a, "a"), (b, "b"), (d, "short")):
+    for client, key in ((a, "a"), (b, "b")):
         client.must("WATCH", key, "absent")
+
+    def watch_in_time():
+        c.must("SET", "short", "1", "PX", 100)
+        d.must("UNWATCH")
+        d.must("WATCH", "short")
+        return c("PTTL", "short") > 0
+
+    ok(poll(watch_in_time), "a key is watched before it expires")
+    for client, key in ((a, "a"), (b, "b"), (d, "short")):
         client.must("MULTI")
         client.must("INCR", key)
     c.must("DEBUG", "RELOAD")
