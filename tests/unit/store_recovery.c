@@ -325,6 +325,7 @@ static void test_open_batch(void)
 	fx_init(&f, simdisk_copy(m.disk, 1));
 	simdisk_resize(f.disk, SEG1, m.end[COMMITS] - 8);
 	is_int(fx_open(&f), -EUCLEAN, "truncated after a clean stop is damage");
+	ok(strstr(f.error.text, "shorter than the clean stop left it"), "and told as what it is: %s", f.error.text);
 	ok(names(&f, SEG1) && names(&f, "offset"), "with file and offset");
 	is_int((int64_t)size_of(&f, SEG1), (int64_t)m.end[COMMITS] - 8, "and nothing is cut");
 	fx_done(&f);
