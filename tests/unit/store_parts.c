@@ -132,6 +132,19 @@ static void test_cache(void)
 	ok(hits > 190000, "young values are found (%u of 200000)", hits);
 	ok(bounded, "memory is bounded");
 	ok(!cache_get(&c, 4096, &v, &aging), "old values are gone");
+	/* The index has a part of the hash only: among so many places some agree in that. */
+	unsigned strangers = 0;
+	for (uint64_t i = 1; i <= 40000000; i++)
+		strangers += cache_get(&c, hash_u64(i) | 1, &v, &aging);
+	ok(strangers == 0, "no value is given for another place");
+	/* The ring overwrites an entry with bytes that look like one. */
+	uint64_t forged[CACHE_MAX_VALUE / sizeof(uint64_t)];
+	for (size_t i = 0; i < sizeof(forged) / sizeof(forged[0]); i++)
+		forged[i] = 64;
+	cache_put(&c, 64, SLICE("mine"));
+	for (uint64_t i = 1; i <= 160; i++)
+		cache_put(&c, i << 20, slice(forged, sizeof(forged)));
+	ok(!cache_get(&c, 64, &v, &aging), "what stands in the place of an overwritten entry is not taken for it");
 	cache_put(&c, 7, SLICE("one"));
 	cache_put(&c, 7, SLICE("two"));
 	ok(cache_get(&c, 7, &v, &aging) && slice_eq(v, SLICE("two")) && !aging, "a second put replaces the first");
