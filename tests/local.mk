@@ -1,5 +1,6 @@
 include tests/blackbox/local.mk
 include tests/lint/local.mk
+include tests/upgrade/local.mk
 include tests/fault/local.mk
 include tests/bench/local.mk
 include tests/system/local.mk

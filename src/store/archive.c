@@ -351,6 +351,10 @@ static int check_chain(const struct unpacking *u)
 
 	if (!u->has_manifest)
 		return error_set(u->e, -EUCLEAN, "holds no " MANIFEST_NAME);
+	uint64_t version;
+	if (sscanf(u->since, "kvd-since %" SCNu64 " ", &version) == 1 && version > SINCE_VERSION)
+		return error_set(u->e, -EPROTONOSUPPORT, SINCE_NAME ": format version %" PRIu64 " is newer than version %d, which this kvd reads", version,
+			SINCE_VERSION);
 	if (!*u->since)
 		return u->base ? error_set(u->e, -EUCLEAN, "is a whole snapshot: it builds on none") : 0;
 	if (!u->base)

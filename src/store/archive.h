@@ -17,6 +17,7 @@
 #include "store/snapshot_tool.h"
 
 #define SINCE_NAME "SINCE"
+#define SINCE_VERSION 1
 
 /* Bytes of the whole archive. since NULL: a full one. */
 uint64_t archive_size(const struct manifest *m, const struct manifest *since);

@@ -158,11 +158,14 @@ static int parse(struct slice text, struct catalog *c, struct error *e)
 {
 	struct parser p = { .rest = text, .line = 1 };
 
-	if (!take(&p, "kvd-catalog 1\n")) {
-		if (take(&p, "kvd-catalog "))
-			return error_set(e, -EPROTONOSUPPORT, CATALOG_NAME ": a format newer than version 1, which this kvd reads");
+	expect(&p, "kvd-catalog ");
+	uint64_t version = take_number(&p);
+	expect(&p, "\n");
+	if (p.bad || version < CATALOG_VERSION)
 		return error_set(e, -EUCLEAN, CATALOG_NAME ": damaged at line 1: not a catalog");
-	}
+	if (version > CATALOG_VERSION)
+		return error_set(e, -EPROTONOSUPPORT, CATALOG_NAME ": format version %" PRIu64 " is newer than version %d, which this kvd reads", version,
+			CATALOG_VERSION);
 	expect(&p, "store ");
 	c->store_id = take_hex(&p, 16);
 	expect(&p, "\nnext ");

@@ -26,6 +26,7 @@
 
 #define CATALOG_NAME "CATALOG"
 #define CATALOG_NEW_NAME "CATALOG.new"
+#define CATALOG_VERSION 1
 
 struct catalog_segment {
 	uint64_t number, first;

@@ -164,13 +164,14 @@ static int read_file(struct reader *p, struct manifest *m)
 static int parse(struct slice text, struct manifest *m, struct error *e)
 {
 	struct reader p = { .rest = text };
-	uint64_t sum;
+	uint64_t sum, version;
 	int r = 0;
 
-	if (!next_line(&p) || !is_word(&p, 0, "kvd-snapshot"))
+	if (!next_line(&p) || !is_word(&p, 0, "kvd-snapshot") || p.words < 2 || num_parse_u64(p.word[1], &version) || version < MANIFEST_VERSION)
 		return error_set(e, -EUCLEAN, MANIFEST_NAME ": damaged at line 1: not a manifest");
-	if (!is_word(&p, 1, "1"))
-		return error_set(e, -EPROTONOSUPPORT, MANIFEST_NAME ": a format newer than version 1, which this kvd reads");
+	if (version > MANIFEST_VERSION)
+		return error_set(e, -EPROTONOSUPPORT, MANIFEST_NAME ": format version %" PRIu64 " is newer than version %d, which this kvd reads", version,
+			MANIFEST_VERSION);
 	if (!read_head(&p, m))
 		return error_set(e, -EUCLEAN, MANIFEST_NAME ": damaged at line %u", p.line);
 	struct slice before = p.rest;

@@ -30,6 +30,7 @@
 #include "store/store.h"
 
 #define MANIFEST_NAME "MANIFEST"
+#define MANIFEST_VERSION 1
 
 struct manifest_file {
 	char name[SEGMENT_NAME_SIZE];

@@ -143,19 +143,19 @@ static ssize_t read_fd(void *arg, void *data, size_t len)
 	return n < 0 ? -errno : n;
 }
 
-/* A word without a slash that names a snapshot of the directory is that; everything else is a file. */
+/* A word without a slash that names a snapshot of the directory is that, be it damaged or of a newer kvd; everything else is a file. */
 static bool names_snapshot(const char *data_dir, const char *word)
 {
 	struct manifest m = { 0 };
 	int data = io_system.open_dir(&io_system, data_dir);
-	int dir = data < 0 || !snapshot_name_ok(word) ? -1 : snapshot_open(&io_system, data, word, &m, NULL);
+	int dir = data < 0 || !snapshot_name_ok(word) ? -ENOENT : snapshot_open(&io_system, data, word, &m, NULL);
 
 	manifest_free(&m);
 	if (dir >= 0)
 		io_system.close(&io_system, dir);
 	if (data >= 0)
 		io_system.close(&io_system, data);
-	return dir >= 0;
+	return dir >= 0 || dir == -EUCLEAN || dir == -EPROTONOSUPPORT;
 }
 
 int store_source_open(const char *data_dir, const char *word, struct store_source *ret, struct error *ret_error)
