@@ -31,10 +31,12 @@ tests_unit_store_faults_t_LDFLAGS = $(AM_LDFLAGS) $(STORE_WRAP) -Wl,--wrap=free
 tests_unit_store_faults_t_LDADD = libsim.la libstore.la libbase.la
 
 # The interface for embedding, seen through the shared library alone.
-check_PROGRAMS += tests/unit/kvdstore.t
-TESTS += tests/unit/kvdstore.t
+check_PROGRAMS += tests/unit/kvdstore.t tests/unit/kvdstore_model.t
+TESTS += tests/unit/kvdstore.t tests/unit/kvdstore_model.t
 tests_unit_kvdstore_t_SOURCES = tests/unit/kvdstore.c
 tests_unit_kvdstore_t_LDADD = libkvdstore.la
+tests_unit_kvdstore_model_t_SOURCES = tests/unit/kvdstore_model.c
+tests_unit_kvdstore_model_t_LDADD = libkvdstore.la
 
 EXAMPLES = doc/examples/basic doc/examples/batch doc/examples/iterate doc/examples/large
 check_PROGRAMS += $(EXAMPLES)
