@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Several writes as one: moves an amount between two accounts. Whatever happens meanwhile, no money appears or disappears.
+ * Several writes as one, on a condition: moves an amount between two accounts. Whatever happens meanwhile, no money appears or disappears, and
+ * an account that somebody has closed is not paid into.
  *
  *   cc -o batch batch.c $(pkg-config --cflags --libs kvdstore)
  *   mkdir /tmp/bank && ./batch /tmp/bank
@@ -46,11 +47,13 @@ static int transfer(struct kvdstore *store, const char *from, const char *to, lo
 	struct kvdstore_batch *batch = kvdstore_batch_new(store);
 	if (!batch)
 		return -1;
-	if (add_account(batch, from, has - amount) || add_account(batch, to, other + amount)) {
+	struct kvdstore_if there = { .kind = KVDSTORE_IF_PRESENT };
+	if (add_account(batch, from, has - amount) || add_account(batch, to, other + amount) ||
+		kvdstore_batch_check(batch, 0, to, strlen(to), &there)) {
 		kvdstore_batch_abort(batch); /* nothing was written */
 		return -1;
 	}
-	/* Both writes or none, with one sync. The batch is gone after this, whatever it returns. */
+	/* Both writes or none, with one sync; none when the account is not there. The batch is gone after this, whatever it returns. */
 	return kvdstore_batch_commit(batch);
 }
 
@@ -72,6 +75,8 @@ int main(int argc, char **argv)
 	int result = transfer(store, "alice", "bob", 30);
 	if (result != 0)
 		fprintf(stderr, "transfer: %s\n", kvdstore_message(store));
+	if (transfer(store, "alice", "carol", 10) == KVDSTORE_CONDITION)
+		printf("there is no carol\n");
 	printf("alice %ld, bob %ld\n", read_account(store, "alice"), read_account(store, "bob"));
 	return kvdstore_close(store) == 0 && result == 0 ? 0 : 1;
 }

@@ -8,7 +8,7 @@ work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
 trap 'exit 99' INT TERM
 
-for name in basic batch iterate large; do
+for name in basic batch iterate large persistence compaction; do
 	mkdir "$work/$name"
 done
 
@@ -21,7 +21,8 @@ greeting: there was nothing left to delete" "basic writes, reads and deletes"
 "$programs/basic" "$work/basic" >/dev/null 2>&1
 ok $? "and again on the same store"
 
-is "$("$programs/batch" "$work/batch" 2>&1)" "alice 70, bob 50" "batch moves an amount"
+is "$("$programs/batch" "$work/batch" 2>&1)" "there is no carol
+alice 70, bob 50" "batch moves an amount"
 is "$("$programs/iterate" "$work/iterate" 2>&1)" "(all): host:db:addr host:db:port host:web:addr host:web:port user:anna
 host:web:: host:web:addr host:web:port
 host:, downwards: host:web:port host:web:addr host:db:port host:db:addr
@@ -31,7 +32,23 @@ out=$("$programs/large" "$work/large" 12345 2>&1)
 ok $? "large runs"
 is "${out%% keys*}" 12345 "large writes all its keys"
 
-for name in basic batch iterate large; do
+for run in 1 2; do
+	is "$("$programs/persistence" "$work/persistence" 2>&1)" "run $run of this store
+a process was told of 100 writes and killed: 100 are there" "persistence finds what an earlier process wrote, run $run"
+done
+is "$("$programs/compaction" "$work/compaction" 2>&1)" \
+	"2000 keys were written 4 times and 1500 deleted: 500 are left, and a compaction makes the log 16 times smaller" "compaction gives space back"
+
+# A C++ program can include the header, and one is built from what is installed by pkg-config alone.
+cxx=$(command -v c++ || command -v g++ || command -v clang++)
+if [ -n "$cxx" ]; then
+	printf '#include <kvdstore.h>\nint main() { kvdstore_range r = kvdstore_range(); kvdstore_if c = kvdstore_if(); return r.prefix_len + c.len; }\n' >"$work/x.cc"
+	out=$("$cxx" -Wall -Wextra -Werror -pedantic -fsyntax-only -I"$top_srcdir/src/store" "$work/x.cc" 2>&1)
+	ok $? "a C++ compiler takes the header"
+	[ -z "$out" ] || printf '%s\n' "$out" | sed 's/^/# /'
+fi
+
+for name in basic batch iterate large persistence compaction; do
 	out=$("$programs/$name" "$work/missing" 2>&1)
 	[ $? -eq 1 ]
 	ok $? "$name fails when there is no directory"

@@ -38,7 +38,8 @@ tests_unit_kvdstore_t_LDADD = libkvdstore.la
 tests_unit_kvdstore_model_t_SOURCES = tests/unit/kvdstore_model.c
 tests_unit_kvdstore_model_t_LDADD = libkvdstore.la
 
-EXAMPLES = doc/examples/basic doc/examples/batch doc/examples/iterate doc/examples/large
+EXAMPLES = doc/examples/basic doc/examples/batch doc/examples/iterate doc/examples/large doc/examples/persistence \
+	doc/examples/compaction
 check_PROGRAMS += $(EXAMPLES)
 TESTS += tests/unit/examples.t
 EXTRA_DIST += tests/unit/examples.t tests/store-mutants
@@ -55,3 +56,18 @@ doc_examples_iterate_LDADD = libkvdstore.la
 doc_examples_large_SOURCES = doc/examples/large.c
 doc_examples_large_CPPFLAGS = $(EXAMPLE_CPPFLAGS)
 doc_examples_large_LDADD = libkvdstore.la
+doc_examples_persistence_SOURCES = doc/examples/persistence.c
+doc_examples_persistence_CPPFLAGS = $(EXAMPLE_CPPFLAGS)
+doc_examples_persistence_LDADD = libkvdstore.la
+doc_examples_compaction_SOURCES = doc/examples/compaction.c
+doc_examples_compaction_CPPFLAGS = $(EXAMPLE_CPPFLAGS)
+doc_examples_compaction_LDADD = libkvdstore.la
+
+# What is installed is enough to build a program, by pkg-config alone.
+installcheck-local:
+	rm -rf installcheck.tmp && $(MKDIR_P) -m 700 installcheck.tmp
+	PKG_CONFIG_PATH='$(DESTDIR)$(pkgconfigdir)' PKG_CONFIG_SYSROOT_DIR='$(DESTDIR)' $(SHELL) -c \
+		'$(CC) $(SANITIZER_CFLAGS) -o installcheck.tmp/basic $(srcdir)/doc/examples/basic.c `$(PKG_CONFIG) --cflags --libs kvdstore`'
+	LD_LIBRARY_PATH='$(DESTDIR)$(libdir)' installcheck.tmp/basic installcheck.tmp | grep 'greeting: hello'
+	rm -rf installcheck.tmp
+.PHONY: installcheck-local
