@@ -394,12 +394,13 @@ static int name_outputs(struct merge *m)
 	return r ? fail(m, r, "naming", last) : 0;
 }
 
-static int move_segment(struct merge *m, struct segment *g, size_t *next)
+/* The batches take turns across all segments: the one before may still be with the owner. */
+static int move_segment(struct merge *m, struct segment *g, size_t *next, unsigned *turn)
 {
 	int r = 0;
 
-	for (uint64_t at = SEGMENT_HEADER, n = 0; r == 0 && at < g->size; n++) {
-		struct merge_batch *b = &m->batch[n % 2];
+	for (uint64_t at = SEGMENT_HEADER; r == 0 && at < g->size;) {
+		struct merge_batch *b = &m->batch[(*turn)++ % 2];
 		r = read_batch(m, b, g, &at);
 		for (size_t i = 0; i < b->items && r == 0; i++)
 			if (merge_is_value(&b->item[i].r))
@@ -413,13 +414,14 @@ static int move_segment(struct merge *m, struct segment *g, size_t *next)
 static int move_all(struct merge *m)
 {
 	int r = MERGE_AGAIN;
+	unsigned turn = 0;
 
 	m->moving = true;
 	while (r == MERGE_AGAIN) {
 		size_t next = 0;
 		r = 0;
 		for (size_t i = 0; i < m->outputs && r == 0; i++)
-			r = move_segment(m, m->output[i], &next);
+			r = move_segment(m, m->output[i], &next, &turn);
 		if (r == 0)
 			r = ask_owner(m, MERGE_MOVED);
 	}

@@ -110,6 +110,29 @@ static void test_rewrites_shrink(void)
 	fx_done(&f);
 }
 
+/* Outputs that are one batch each: while the owner still has that of one, the next is read. */
+static void test_many_outputs(void)
+{
+	struct buf before = { 0 };
+	struct fx f;
+	char key[16];
+
+	fx_init(&f, simdisk_new(4));
+	fx_must_open(&f);
+	for (unsigned i = 0; i < 120; i++) {
+		snprintf(key, sizeof(key), "key%u", i);
+		fx_put_size(&f, key, (char)('a' + i % 26), 50000);
+	}
+	fx_wait(&f);
+	fx_dump(&f, &before);
+	is_int(compact(&f, STORE_COMPACT_FORCE), 0, "a merge of several segments to several ends");
+	ok(stats_of(&f).segments > 5 && fx_holds(&f, &before), "every key is where it says");
+	reopen(&f, false);
+	ok(fx_holds(&f, &before), "and after a start");
+	buf_free(&before);
+	fx_done(&f);
+}
+
 /* Old versions of "k" in the first segment, its deletion in the second: the second is the one with the most garbage. */
 static void begin_tombstone(struct fx *f)
 {
@@ -610,6 +633,7 @@ static void test_off(void)
 int main(void)
 {
 	test_rewrites_shrink();
+	test_many_outputs();
 	test_tombstones();
 	test_tombstone_below_younger();
 	test_flush_and_swap();
