@@ -209,6 +209,7 @@ struct store {
 	struct segment **slot; /* by locator slot, NULL: free; LOCATOR_SLOTS at most */
 	unsigned slots;        /* slots ever used */
 	struct slot_list freed, reusable;
+	unsigned slots_before_reuse; /* so many freed slots are worth emptying the value cache */
 	struct segment *active;
 	uint64_t next_number;
 	pthread_mutex_t catalog_lock;  /* held while the catalog is replaced; taken before table_lock */

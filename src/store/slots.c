@@ -9,8 +9,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define SLOTS_BEFORE_REUSE 4096 /* so many freed slots are worth emptying the value cache */
-
 /* ---- slots ---- */
 
 static int push_slot(struct slot_list *l, unsigned slot)
@@ -40,7 +38,7 @@ static void reuse_slots(struct store *s)
 
 int slots_take(struct store *s, unsigned *ret)
 {
-	if (s->reusable.count == 0 && s->freed.count && (s->freed.count >= SLOTS_BEFORE_REUSE || s->slots == LOCATOR_SLOTS))
+	if (s->reusable.count == 0 && s->freed.count && (s->freed.count >= s->slots_before_reuse || s->slots == LOCATOR_SLOTS))
 		reuse_slots(s);
 	if (s->reusable.count) {
 		*ret = s->reusable.slot[--s->reusable.count];

@@ -261,6 +261,7 @@ int store_open(const struct store_options *options, struct store **ret, struct e
 	s->io = s->options.io;
 	s->clock = s->options.clock;
 	s->dir = s->lock_fd = s->notify_fd = -1;
+	s->slots_before_reuse = 4096;
 	s->databases = s->options.databases;
 	store_set_compression(s, s->options.compression, s->options.compression_level, s->options.compression_min);
 	s->wall_base = clock_wall_ms(s->clock);
