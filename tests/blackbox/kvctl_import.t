@@ -163,7 +163,12 @@ class Redis:
         self.socket = os.path.join(self.dir, "redis.sock")
         self.process = subprocess.Popen([need("redis-server"), "--port", "0", "--unixsocket", self.socket, "--save", "", "--appendonly", "no",
             "--dir", self.dir, "--requirepass", "secret"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        poll(lambda: os.path.exists(self.socket), 10)
+        poll(self.answers, 10)
+
+    def answers(self):
+        """The socket is there before anybody listens."""
+        with socket.socket(socket.AF_UNIX) as s:
+            return s.connect_ex(self.socket) == 0
 
     def stop(self):
         self.process.kill()
