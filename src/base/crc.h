@@ -11,4 +11,7 @@
 
 uint32_t crc_update(uint32_t seed, const void *ptr, size_t len);
 
+/* What crc_update(seed, bytes) is, when sum is crc_update(0, bytes) and they are len bytes. */
+uint32_t crc_join(uint32_t seed, uint32_t sum, size_t len);
+
 #endif

@@ -1,5 +1,6 @@
 noinst_LTLIBRARIES += libbase.la
 libbase_la_SOURCES = \
+	src/base/block.c src/base/block.h \
 	src/base/buf.c src/base/buf.h \
 	src/base/bytes.h \
 	src/base/clock.c src/base/clock.h \
