@@ -13,6 +13,7 @@ the same minute, the median of the rounds. Prints a table for each part and writ
         snapshot  time of a snapshot, and what requests beside it notice
         cold      values read from disk, and what requests for cached ones notice
         scan      a hundred keys of all by their prefix
+        large     large values in and out, and how long a client beside them waits
     make bench BENCH_ARGS="--keys 1000000,10000000"
 """
 import argparse
@@ -28,6 +29,7 @@ import tempfile
 import time
 
 from benchlib import DAEMON, Kvd, Redis, benchmark_key, disk, kvdtest, load, memory, run_load, start_time
+import bench_large
 import bench_scan
 import bench_store
 
@@ -133,7 +135,7 @@ def size(options, make):
 # ---- all
 
 
-PARTS = {"speed": speed, "size": size, **bench_store.PARTS, **bench_scan.PARTS}
+PARTS = {"speed": speed, "size": size, **bench_store.PARTS, **bench_scan.PARTS, **bench_large.PARTS}
 
 
 def parts(text):
@@ -161,6 +163,7 @@ def arguments():
         help="sizes for memory and start, as 1000000,10000000")
     p.add_argument("--merge-keys", type=int, default=2000000, help="keys for merge, and for cold reads half of them")
     p.add_argument("--value", type=int, default=100)
+    p.add_argument("--large", type=numbers, default=[1, 16, 64, 256, 512], help="MiB of the large values")
     p.add_argument("--no-redis", action="store_true")
     p.add_argument("--dir", default=os.environ.get("top_builddir", "."),
         help="a directory on the disk to measure")

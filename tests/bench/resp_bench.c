@@ -65,7 +65,7 @@ static size_t read_bytewise(struct buf *b)
 static size_t write_bulks(struct buf *b)
 {
 	static const char value[100];
-	struct resp_writer w = { b, 2 };
+	struct resp_writer w = { .out = b, .proto = 2 };
 
 	b->len = 0;
 	for (size_t i = 0; i < 128; i++)
@@ -75,7 +75,7 @@ static size_t write_bulks(struct buf *b)
 
 static size_t write_ints(struct buf *b)
 {
-	struct resp_writer w = { b, 2 };
+	struct resp_writer w = { .out = b, .proto = 2 };
 
 	b->len = 0;
 	for (int64_t i = 0; i < 1024; i++)
