@@ -42,7 +42,7 @@ static unsigned get_bit(struct slice s, uint64_t offset)
 
 int bit_setbit(struct call *call)
 {
-	struct txn_value old = { { "", 0 }, STORE_NO_EXPIRY };
+	struct txn_value old = { .data = { "", 0 }, .expire_ms = STORE_NO_EXPIRY };
 	uint64_t offset;
 	int64_t on;
 	size_t len;
@@ -73,7 +73,7 @@ int bit_setbit(struct call *call)
 
 int bit_getbit(struct call *call)
 {
-	struct txn_value v = { { "", 0 }, 0 };
+	struct txn_value v = { .data = { "", 0 } };
 	uint64_t offset;
 	int r;
 

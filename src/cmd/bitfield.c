@@ -188,7 +188,7 @@ static int run_fields(struct call *call, const struct fields *fields, const stru
 
 static int run(struct call *call, bool read_only)
 {
-	struct txn_value old = { { "", 0 }, STORE_NO_EXPIRY };
+	struct txn_value old = { .data = { "", 0 }, .expire_ms = STORE_NO_EXPIRY };
 	struct fields fields = { 0 };
 	int r;
 

@@ -133,6 +133,19 @@ int call_peek(struct call *call, struct slice key, int64_t *ret_expire_ms)
 	return r;
 }
 
+void call_value(struct call *call, const struct txn_value *v, struct slice part)
+{
+	resp_bulk_block(&call->out, part, v->block);
+}
+
+struct block *call_block(const struct call *call, struct slice argument)
+{
+	for (size_t i = 0; i < call->blocks; i++)
+		if (call->block[i]->value.ptr == argument.ptr && call->block[i]->value.len == argument.len)
+			return call->block[i];
+	return NULL;
+}
+
 int call_put(struct call *call, struct slice key, struct slice value, int64_t expire_ms, const char *what)
 {
 	unsigned db = call->client->db;
@@ -140,7 +153,8 @@ int call_put(struct call *call, struct slice key, struct slice value, int64_t ex
 
 	if ((call->env->events & EVENT_NEW) && txn_peek(call->txn, db, key, NULL) == STORE_ABSENT)
 		event_say(call->env, "new", db, key);
-	r = txn_put(call->txn, db, key, value, expire_ms);
+	struct txn_value v = { value, expire_ms, call_block(call, value) };
+	r = txn_put_value(call->txn, db, key, &v);
 	if (r == 0)
 		call_event(call, EVENT_STRING, what, key);
 	return r;

@@ -105,13 +105,22 @@ struct cmd_result {
 	unsigned replies;  /* whole replies appended, usually 1; 0 after CLIENT REPLY OFF */
 };
 
+/* The values of a request that need no copy: see base/block.h. */
+struct cmd_large {
+	struct block *const *in; /* arguments that are whole blocks; borrowed until return */
+	size_t count;
+	struct resp_lents *out;  /* takes large values of the reply */
+};
+
 /* Requests are about to be run after something else: what took long until now was not one of them. */
 void cmd_wake(struct cmd_env *e);
 
 /*
- * Runs one request (argc >= 1). The reply goes to out in the client's protocol version. argv is borrowed until return.
+ * Runs one request (argc >= 1). The reply goes to out in the client's protocol version. argv is borrowed until return. `large` may be
+ * NULL: then all is copied.
  */
-enum cmd_status cmd_run(struct cmd_client *c, const struct slice *argv, size_t argc, struct buf *out, struct cmd_result *ret);
+enum cmd_status cmd_run(struct cmd_client *c, const struct slice *argv, size_t argc, const struct cmd_large *large, struct buf *out,
+	struct cmd_result *ret);
 
 /* Whether what a request that answered CMD_WAIT waits for, beside a position, has come. Cheap; asked after each store_poll. */
 bool cmd_wait_over(struct cmd_client *c);

@@ -16,7 +16,7 @@ int config_get(struct call *call)
 {
 	const struct cmd_host *host = &call->env->host;
 	struct buf pairs = { 0 }, value = { 0 };
-	struct resp_writer w = { &pairs, call->out.proto };
+	struct resp_writer w = { .out = &pairs, .proto = call->out.proto };
 	const char *name;
 	size_t n = 0;
 

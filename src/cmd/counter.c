@@ -17,7 +17,7 @@ static int put_text(struct call *call, const char *text, size_t len, int64_t exp
 
 static int add(struct call *call, int64_t by)
 {
-	struct txn_value old = { { "0", 1 }, STORE_NO_EXPIRY };
+	struct txn_value old = { .data = { "0", 1 }, .expire_ms = STORE_NO_EXPIRY };
 	char text[NUM_I64_CHARS];
 	int64_t value;
 	int r = txn_get(call->txn, call->client->db, call->argv[1], &old);
@@ -64,7 +64,7 @@ int counter_decrby(struct call *call)
 
 int counter_incrbyfloat(struct call *call)
 {
-	struct txn_value old = { { "0", 1 }, STORE_NO_EXPIRY };
+	struct txn_value old = { .data = { "0", 1 }, .expire_ms = STORE_NO_EXPIRY };
 	char text[NUM_FLOAT_CHARS];
 	long double value, by;
 	size_t len;

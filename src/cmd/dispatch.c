@@ -109,7 +109,7 @@ static void finish(struct call *call, int r, size_t mark, uint64_t *ret_position
 		watch_mark(e, r == 0);
 	if (r) {
 		pubsub_forget(e);
-		call->out.out->len = mark;
+		resp_cut(&call->out, mark);
 		call_condition(call, r);
 	} else {
 		send_messages(call, ret_position);
@@ -145,7 +145,7 @@ static int run_in_txn(struct call *call, size_t mark, uint64_t *ret_position)
 		 * again. */
 		txn_abort(call->txn);
 		pubsub_forget(e);
-		call->out.out->len = mark;
+		resp_cut(&call->out, mark);
 		c->fetch = store_fetch_new(e->store, c->token);
 		call->hits = call->misses = 0;
 		call->txn = txn_begin(e->store, c->fetch);
@@ -155,7 +155,7 @@ static int run_in_txn(struct call *call, size_t mark, uint64_t *ret_position)
 		finish(call, r, mark, ret_position);
 		return 0;
 	}
-	call->out.out->len = mark;
+	resp_cut(&call->out, mark);
 	r = park(call);
 	if (r == 0)
 		return STORE_PENDING;
@@ -165,7 +165,7 @@ static int run_in_txn(struct call *call, size_t mark, uint64_t *ret_position)
 
 static enum cmd_status run_request(struct call *call, struct cmd_result *ret)
 {
-	size_t mark = call->out.out->len;
+	size_t mark = call->out.out->len, total = resp_total(&call->out);
 	uint64_t begun = timing_begin(call->env);
 	int r = 0;
 
@@ -175,7 +175,7 @@ static enum cmd_status run_request(struct call *call, struct cmd_result *ret)
 		r = call_run(call);
 		if (r) {
 			pubsub_forget(call->env);
-			call->out.out->len = mark;
+			resp_cut(&call->out, mark);
 			call_condition(call, r);
 			r = 0;
 		}
@@ -183,7 +183,7 @@ static enum cmd_status run_request(struct call *call, struct cmd_result *ret)
 	}
 	if (r == STORE_PENDING)
 		return CMD_PENDING;
-	timing_end(call, begun, call->out.out->len - mark);
+	timing_end(call, begun, resp_total(&call->out) - total);
 	if (!LIST_EMPTY(&call->env->monitors))
 		monitor_tell(call);
 	end_request(call);
@@ -328,7 +328,7 @@ static void mute(struct call *call, size_t mark, struct cmd_result *ret)
 	struct cmd_client *c = call->client;
 
 	if (!call->unmuted && (call->silent || c->reply_off || c->reply_skip)) {
-		call->out.out->len = mark;
+		resp_cut(&call->out, mark);
 		ret->replies = 0;
 	}
 	c->reply_skip = c->reply_skip_next;
@@ -336,14 +336,18 @@ static void mute(struct call *call, size_t mark, struct cmd_result *ret)
 }
 
 enum cmd_status cmd_run(
-	struct cmd_client *c, const struct slice *argv, size_t argc, struct buf *out, struct cmd_result *ret)
+	struct cmd_client *c, const struct slice *argv, size_t argc, const struct cmd_large *large, struct buf *out, struct cmd_result *ret)
 {
 	struct call call = {
-		.env = c->env, .client = c, .argv = argv, .argc = argc, .out = { out, c->proto }
+		.env = c->env, .client = c, .argv = argv, .argc = argc, .out = { out, c->proto, large ? large->out : NULL }
 	};
 	enum cmd_status status = CMD_DONE;
 	size_t mark = out->len;
 
+	if (large) {
+		call.block = large->in;
+		call.blocks = large->count;
+	}
 	*ret = (struct cmd_result){ .replies = 1 };
 	if (admit(&call)) {
 		c->last = call.command;
@@ -390,7 +394,7 @@ bool cmd_wait_over(struct cmd_client *c)
 
 void cmd_wait_done(struct cmd_client *c, bool reached, struct buf *out)
 {
-	struct call call = { .env = c->env, .client = c, .command = c->last, .out = { out, c->proto } };
+	struct call call = { .env = c->env, .client = c, .command = c->last, .out = { .out = out, .proto = c->proto } };
 	struct resp_writer w = call.out;
 	size_t mark = out->len;
 

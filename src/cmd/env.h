@@ -115,8 +115,10 @@ struct cmd_env {
 
 struct queued {
 	struct command *command;
-	struct slice *argv; /* one block with the bytes */
+	struct slice *argv; /* one piece of memory with the bytes and the list of blocks */
 	size_t argc;
+	struct block **block; /* the arguments that are whole blocks, with references */
+	size_t blocks;
 };
 
 struct cmd_client {

@@ -176,7 +176,7 @@ static void print_size(struct buf *out, const char *name, uint64_t bytes)
 static void print_memory(struct page *p)
 {
 	const struct store_stats *s = &p->n->store;
-	uint64_t data = s->keydir_bytes + s->cache_bytes + s->tail_bytes, rss = read_resident();
+	uint64_t data = s->keydir_bytes + s->cache_bytes + s->tail_bytes + s->block_bytes, rss = read_resident();
 	uint64_t used = data + p->n->host.output_bytes;
 	struct cmd_env *e = p->call->env;
 	struct sysinfo si = { 0 };

@@ -68,7 +68,7 @@ int key_randomkey(struct call *call)
 /* The value must outlive the deletion of its key, so it is taken before. */
 static int move_record(struct call *call, struct slice to, const struct txn_value *v)
 {
-	int r = txn_put(call->txn, call->client->db, to, v->data, v->expire_ms);
+	int r = txn_put_value(call->txn, call->client->db, to, v);
 
 	if (r == 0)
 		r = txn_delete(call->txn, call->client->db, call->argv[1]);
@@ -120,7 +120,7 @@ static int put_elsewhere(struct call *call, unsigned db, struct slice to, bool r
 	if (r == 0 && !replace && txn_peek(call->txn, db, to, NULL) == 0)
 		r = STORE_ABSENT;
 	if (r == 0)
-		r = txn_put(call->txn, db, to, v.data, v.expire_ms);
+		r = txn_put_value(call->txn, db, to, &v);
 	if (r == 0 && moving)
 		r = txn_delete(call->txn, call->client->db, call->argv[1]);
 	if (r && r != STORE_ABSENT)

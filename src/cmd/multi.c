@@ -14,8 +14,11 @@ enum { MAX_QUEUED = 1048576, MAX_QUEUED_BYTES = 64 << 20 };
 
 static void free_queue(struct cmd_client *c)
 {
-	for (size_t i = 0; i < c->queued; i++)
+	for (size_t i = 0; i < c->queued; i++) {
+		for (size_t k = 0; k < c->queue[i].blocks; k++)
+			block_unref(c->queue[i].block[k]);
 		free(c->queue[i].argv);
+	}
 	free(c->queue);
 	c->queue = NULL;
 	c->queued = c->queue_cap = c->queue_bytes = 0;
@@ -33,13 +36,16 @@ void multi_reset(struct cmd_client *c)
 	watch_clear(c);
 }
 
-/* Bytes of the block a request is copied to. */
-static size_t measure(const struct call *call)
+/* Bytes it takes while it is queued, and how many of them have to be copied. */
+static size_t measure(const struct call *call, size_t *ret_copy)
 {
-	size_t size = call->argc * sizeof(struct slice);
+	size_t size = call->argc * sizeof(struct slice), in_blocks = 0;
 
-	for (size_t i = 0; i < call->argc; i++)
+	for (size_t i = 0; i < call->argc; i++) {
 		size += call->argv[i].len;
+		in_blocks += call_block(call, call->argv[i]) ? call->argv[i].len : 0;
+	}
+	*ret_copy = size - in_blocks;
 	return size;
 }
 
@@ -58,13 +64,22 @@ static int refuse(struct call *call, const char *text)
 	return call_error(call, "%s", text);
 }
 
-/* The copy is one block: the slices, then the bytes they point to. */
-static struct slice *copy_request(const struct call *call, size_t size)
+/*
+ * The copy is one piece of memory: the slices, the list of blocks, then the bytes. Whole blocks are not copied. NULL: no memory.
+ */
+static struct slice *copy_request(const struct call *call, size_t size, struct queued *ret)
 {
-	struct slice *argv = malloc(size);
-	char *at = argv ? (char *)(argv + call->argc) : NULL;
+	struct slice *argv = malloc(size + call->blocks * sizeof(struct block *));
+	char *at = argv ? (char *)(argv + call->argc) + call->blocks * sizeof(struct block *) : NULL;
 
+	*ret = (struct queued){ call->command, argv, call->argc, (struct block **)(void *)(argv + call->argc), 0 };
 	for (size_t i = 0; argv && i < call->argc; i++) {
+		struct block *block = call_block(call, call->argv[i]);
+		if (block) {
+			ret->block[ret->blocks++] = block_ref(block);
+			argv[i] = block->value;
+			continue;
+		}
 		if (call->argv[i].len)
 			memcpy(at, call->argv[i].ptr, call->argv[i].len);
 		argv[i] = slice(at, call->argv[i].len);
@@ -91,8 +106,7 @@ static int grow_queue(struct cmd_client *c)
 int multi_queue(struct call *call)
 {
 	struct cmd_client *c = call->client;
-	size_t size = measure(call);
-	struct slice *argv;
+	size_t copy, size = measure(call, &copy);
 
 	if (c->multi_broken) {
 		resp_simple(&call->out, "QUEUED");
@@ -104,10 +118,9 @@ int multi_queue(struct call *call)
 		return refuse(call, "ERR the commands of a transaction take at most 67108864 bytes of memory");
 	if (grow_queue(c))
 		return refuse(call, "OOM not enough memory to queue the command");
-	argv = copy_request(call, size);
-	if (!argv)
+	if (!copy_request(call, copy, &c->queue[c->queued]))
 		return refuse(call, "OOM not enough memory to queue the command");
-	c->queue[c->queued++] = (struct queued){ call->command, argv, call->argc };
+	c->queued++;
 	c->queue_bytes += with_overhead(size);
 	resp_simple(&call->out, "QUEUED");
 	return 0;
@@ -139,8 +152,10 @@ static struct call make_call(const struct call *exec, const struct queued *q)
 		.command = q->command,
 		.argv = q->argv,
 		.argc = q->argc,
+		.block = q->block,
+		.blocks = q->blocks,
 		.txn = exec->txn,
-		.out = { exec->out.out, exec->client->proto },
+		.out = { exec->out.out, exec->client->proto, exec->out.lents },
 		.in_exec = true,
 	};
 }
@@ -173,12 +188,12 @@ static int run_queued(struct call *call, const struct queued *q)
 {
 	struct call sub = make_call(call, q);
 	const struct txn_op *ops;
-	size_t mark = sub.out.out->len, writes = txn_ops(call->txn, &ops);
+	size_t mark = sub.out.out->len, total = resp_total(&sub.out), writes = txn_ops(call->txn, &ops);
 	uint64_t begun = timing_begin(call->env);
 	int r = call_run(&sub);
 
 	if (r != STORE_PENDING) {
-		timing_end(&sub, begun, sub.out.out->len - mark);
+		timing_end(&sub, begun, resp_total(&sub.out) - total);
 		if (!LIST_EMPTY(&call->env->monitors))
 			monitor_tell(&sub);
 	}
@@ -187,7 +202,7 @@ static int run_queued(struct call *call, const struct queued *q)
 		resp_null(&sub.out); /* one that never answers (CLIENT REPLY OFF) still has its place */
 	if (r == 0 || r == STORE_PENDING || r == -ENOMEM || txn_ops(call->txn, &ops) != writes)
 		return r;
-	sub.out.out->len = mark;
+	resp_cut(&sub.out, mark);
 	call_condition(&sub, r);
 	return 0;
 }
@@ -196,14 +211,14 @@ static int run_all(struct call *call)
 {
 	struct cmd_client *c = call->client;
 	unsigned db = c->db;
-	size_t mark = call->out.out->len;
+	size_t before = resp_total(&call->out);
 	int r = prepare_all(call);
 
 	if (r == 0)
 		resp_array(&call->out, c->queued);
 	for (size_t i = 0; r == 0 && i < c->queued; i++) {
 		r = run_queued(call, &c->queue[i]);
-		if (r == 0 && call->out.out->len - mark > MAX_REPLY)
+		if (r == 0 && resp_total(&call->out) - before > MAX_REPLY)
 			r = -E2BIG;
 	}
 	if (r == STORE_PENDING)

@@ -101,7 +101,7 @@ int memory_stats(struct call *call)
 
 	e->host.stats(e->host.arg, &h);
 	store_stats(e->store, &s);
-	data = s.keydir_bytes + s.cache_bytes + s.tail_bytes;
+	data = s.keydir_bytes + s.cache_bytes + s.tail_bytes + s.block_bytes;
 	total = data + h.output_bytes;
 	e->memory_peak = total > e->memory_peak ? total : e->memory_peak;
 	resp_map(w, 14);

@@ -35,8 +35,10 @@ int part_getrange(struct call *call)
 	end = end < 0 ? (end + len < 0 ? 0 : end + len) : end;
 	if (end >= len)
 		end = len - 1;
-	resp_bulk(&call->out, len == 0 || start > end ? slice("", 0)
-						      : slice(v.data.ptr + start, (size_t)(end - start) + 1));
+	if (len == 0 || start > end)
+		resp_bulk(&call->out, slice("", 0));
+	else
+		call_value(call, &v, slice(v.data.ptr + start, (size_t)(end - start) + 1));
 	return 0;
 }
 
@@ -67,7 +69,7 @@ static int splice(struct call *call, const struct txn_value *old, size_t offset,
 
 int part_append(struct call *call)
 {
-	struct txn_value old = { { "", 0 }, STORE_NO_EXPIRY };
+	struct txn_value old = { .data = { "", 0 }, .expire_ms = STORE_NO_EXPIRY };
 	int r = txn_get(call->txn, call->client->db, call->argv[1], &old);
 
 	return r && r != STORE_ABSENT ? r : splice(call, &old, old.data.len, call->argv[2], "append");
@@ -75,7 +77,7 @@ int part_append(struct call *call)
 
 int part_setrange(struct call *call)
 {
-	struct txn_value old = { { "", 0 }, STORE_NO_EXPIRY };
+	struct txn_value old = { .data = { "", 0 }, .expire_ms = STORE_NO_EXPIRY };
 	int64_t offset;
 	int r;
 

@@ -142,7 +142,7 @@ static int add_message(struct pubsub *p, struct message m)
 /* What stands before channel and payload differs from topic to topic and between the protocol versions. */
 static struct message write_head(struct pubsub *p, const struct topic *t, int proto)
 {
-	struct resp_writer w = { &p->bytes, proto };
+	struct resp_writer w = { .out = &p->bytes, .proto = proto };
 	struct message m = { .head = p->bytes.len };
 
 	resp_push(&w, t->kind == TOPIC_PATTERN ? 4 : 3);
@@ -186,7 +186,7 @@ int64_t pubsub_publish(struct cmd_env *e, struct slice channel, struct slice pay
 	struct pubsub *p = &e->pubsub;
 	const struct topic *t = find_topic(p, TOPIC_CHANNEL, channel);
 	size_t body = p->bytes.len, before = p->nmessages, len;
-	struct resp_writer w = { &p->bytes, 2 };
+	struct resp_writer w = { .out = &p->bytes, .proto = 2 };
 	int r = 0;
 
 	if (!t && LIST_EMPTY(&p->patterns))

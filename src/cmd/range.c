@@ -53,7 +53,7 @@ static int add_key(struct call *call, const struct range *range, struct slice ke
 		return r;
 	resp_bulk(&call->out, key);
 	if (range->values)
-		resp_bulk(&call->out, v.data);
+		call_value(call, &v, v.data);
 	return 0;
 }
 
@@ -63,7 +63,7 @@ int range_range(struct call *call)
 	struct range range;
 	struct slice key;
 	bool pending = false;
-	size_t mark, n;
+	size_t mark, n, before = resp_total(&call->out);
 	int r = 0;
 
 	if (!read_range(call, &range))
@@ -76,12 +76,12 @@ int range_range(struct call *call)
 		if (txn_scan_next(scan, &key, NULL))
 			break;
 		r = add_key(call, &range, key, &pending);
-		if (r == 0 && call->out.out->len - mark > MAX_RANGE)
+		if (r == 0 && resp_total(&call->out) - before > MAX_RANGE)
 			r = -E2BIG;
 	}
 	txn_scan_end(scan);
 	if (r == -E2BIG) {
-		call->out.out->len = mark;
+		resp_cut(&call->out, mark);
 		return call_error(call, "ERR the range is larger than %d bytes, ask with LIMIT", MAX_RANGE);
 	}
 	if (r || pending)

@@ -21,6 +21,8 @@ struct call {
 	struct command *command;
 	const struct slice *argv;
 	size_t argc;
+	struct block *const *block; /* arguments that are whole blocks */
+	size_t blocks;
 	struct txn *txn; /* NULL unless command->store */
 	struct resp_writer out;
 	uint64_t hits, misses;
@@ -45,12 +47,16 @@ int call_prepare(struct call *call,
 	unsigned db); /* names all keys of the request; STORE_PENDING when one must be fetched */
 /* The request's own reads, counting hits and misses: as txn_get, txn_peek. */
 int call_get(struct call *call, struct slice key, struct txn_value *ret);
+/* Appends a value that was read, or a part of it. */
+void call_value(struct call *call, const struct txn_value *v, struct slice part);
 int call_peek(struct call *call, struct slice key, int64_t *ret_expire_ms);
 /*
  * Ends the handler without a reply: the client waits, and reply() appends it when over() has come true, or with reached false when the daemon
  * stops before. Both may use client->wait_for and wait_seen. Not inside EXEC: give the row the flag no_multi.
  */
 void call_wait(struct call *call, bool (*over)(struct cmd_client *c), void (*reply)(struct call *call, bool reached));
+/* The block that an argument is; NULL: it is none. */
+struct block *call_block(const struct call *call, struct slice argument);
 /* As txn_put and txn_delete in the client's database, with the keyspace events; `what` is that of the command. */
 int call_put(struct call *call, struct slice key, struct slice value, int64_t expire_ms, const char *what);
 int call_delete(struct call *call, struct slice key);

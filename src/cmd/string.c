@@ -6,7 +6,7 @@
 static void reply_value(struct call *call, int r, const struct txn_value *v)
 {
 	if (r == 0)
-		resp_bulk(&call->out, v->data);
+		call_value(call, v, v->data);
 	else
 		resp_null(&call->out);
 }
@@ -191,7 +191,7 @@ int string_getex(struct call *call)
 
 int string_mget(struct call *call)
 {
-	size_t mark = call->out.out->len;
+	size_t before = resp_total(&call->out);
 
 	resp_array(&call->out, call->argc - 1);
 	for (size_t i = 1; i < call->argc; i++) {
@@ -200,7 +200,7 @@ int string_mget(struct call *call)
 		if (r && r != STORE_ABSENT)
 			return r;
 		reply_value(call, r, &v);
-		if (call->out.out->len - mark > MAX_REPLY)
+		if (resp_total(&call->out) - before > MAX_REPLY)
 			return -E2BIG;
 	}
 	return 0;
@@ -259,7 +259,7 @@ int string_msetnx(struct call *call)
 
 static int delete_if(struct call *call, const struct set_options *o)
 {
-	struct txn_value v = { { "", 0 }, 0 };
+	struct txn_value v = { .data = { "", 0 } };
 	int r = o->given ? txn_get(call->txn, call->client->db, call->argv[1], &v)
 			 : txn_peek(call->txn, call->client->db, call->argv[1], NULL);
 

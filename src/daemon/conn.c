@@ -10,16 +10,7 @@
 #include "daemon/server.h"
 
 #define KEEP_OUTPUT 512                     /* bytes of output buffer an idle client may keep */
-#define READ_MIN ((size_t)16 << 10)
-#define READ_MAX ((size_t)256 << 10)  /* bytes one connection may read in one turn */
 #define WRITE_MAX ((size_t)1 << 20)   /* and write */
-#define KEEP_ARGS 256                 /* entries of the argument table an idle client may keep */
-
-/* How many of `room` bytes may be read; 0: none any more. */
-static size_t limit_read(const struct conn *c, size_t room)
-{
-	return c->server->stopping && c->may_read < room ? c->may_read : room;
-}
 
 bool conn_is_quiet(const struct conn *c)
 {
@@ -102,6 +93,8 @@ struct conn *conn_free(struct conn *c)
 	cmd_client_free(c->client);
 	buf_free(&c->pushed);
 	outq_free(&c->out);
+	conn_drop_large(c, c->nlarge);
+	free(c->large);
 	buf_free(&c->in);
 	resp_reader_free(&c->reader);
 	close(c->fd);
@@ -152,7 +145,7 @@ void conn_settle(struct conn *c)
 	/* A request that is cut off by the end of input will never be whole. */
 	if (c->eof && conn_can_run(c) && !c->ready)
 		c->closing = true;
-	set_reading(c, conn_can_run(c) && !c->ready && !c->eof && limit_read(c, 1));
+	set_reading(c, conn_can_run(c) && !c->ready && !c->eof && conn_may_read(c, 1));
 	if (outq_ready(&c->out).len)
 		server_queue_dirty(c->server, c);
 	else if (c->closing && outq_size(&c->out) == 0)
@@ -165,119 +158,6 @@ void conn_close_after_replies(struct conn *c)
 	/* Inside its own command the reply is still to come. */
 	if (c != c->server->running)
 		conn_settle(c);
-}
-
-/* ---- input ---- */
-
-/* Drops what has been run; an empty buffer goes back to the allocator. */
-static void trim_input(struct conn *c)
-{
-	if (c->in_at < c->in.len) {
-		if (c->in_at > c->in.len / 2) {
-			buf_consume(&c->in, c->in_at);
-			c->in_at = 0;
-		}
-		return;
-	}
-	buf_free(&c->in);
-	c->in_at = 0;
-	if (c->reader.cap > KEEP_ARGS)
-		request_reset_reader(c);
-}
-
-static void check_query_limit(struct conn *c)
-{
-	if (c->in.len - c->in_at <= c->server->query_limit)
-		return;
-	journal_write(JOURNAL_CLIENT_CLOSED, LOG_LEVEL_WARNING,
-		"client %llu (uid %u, pid %d) closed: its request is longer than client-query-limit",
-		(unsigned long long)c->id, (unsigned)c->peer.uid, (int)c->peer.pid);
-	conn_kill(c);
-}
-
-/* Runs what stands in the connection's own buffer. */
-static void run_own_input(struct conn *c)
-{
-	c->in_at += request_run(c, c->in.ptr + c->in_at, c->in.len - c->in_at);
-	trim_input(c);
-}
-
-/* After a read of n bytes (0: end, -1: errno). True when there are bytes. */
-static bool take_read(struct conn *c, ssize_t n)
-{
-	if (n == -1 && errno != EAGAIN && errno != EINTR)
-		conn_kill(c);
-	if (n == 0)
-		c->eof = true;
-	if (n <= 0)
-		return false;
-	c->active_ms = c->server->now_ms;
-	c->total_in += (uint64_t)n;
-	c->may_read -= c->server->stopping ? (size_t)n : 0;
-	c->server->net_in += (uint64_t)n;
-	return true;
-}
-
-/* The usual case: nothing is left over, so the bytes are run where the shared buffer has them. */
-static void read_to_scratch(struct conn *c)
-{
-	struct server *s = c->server;
-	ssize_t n = recv(c->fd, s->scratch, limit_read(c, SERVER_SCRATCH), 0);
-
-	if (!take_read(c, n))
-		return;
-	size_t used = request_run(c, s->scratch, (size_t)n);
-	if (used < (size_t)n && !c->dead && !c->closing) {
-		buf_append(&c->in, s->scratch + used, (size_t)n - used);
-		if (c->in.failed)
-			conn_kill(c);
-	} else {
-		trim_input(c);
-	}
-}
-
-/* A request is incomplete. Memory follows the bytes that have come, not the size that was announced. */
-static void read_to_own(struct conn *c)
-{
-	buf_consume(&c->in, c->in_at);
-	c->in_at = 0;
-	size_t want = resp_wants(&c->reader, c->in.len), most = c->in.len > READ_MAX ? c->in.len : READ_MAX;
-	size_t room = want < READ_MIN ? READ_MIN : want < most ? want : most;
-
-	if (buf_reserve(&c->in, room)) {
-		conn_kill(c);
-		return;
-	}
-	ssize_t n = recv(c->fd, c->in.ptr + c->in.len, limit_read(c, room < READ_MAX ? room : READ_MAX), 0);
-	if (!take_read(c, n))
-		return;
-	c->in.len += (size_t)n;
-	run_own_input(c);
-}
-
-void conn_read(struct conn *c)
-{
-	struct server *s = c->server;
-
-	if (!conn_can_run(c) || c->ready || c->eof || !limit_read(c, 1))
-		return;
-	/* Who has a write under way, or sends something large, waits for the disk like the disk's other customers. */
-	if (server_is_behind(s) && (c->held || c->in.len >= SERVER_SMALL))
-		server_stall(s, c);
-	else if (c->in.len)
-		read_to_own(c);
-	else
-		read_to_scratch(c);
-	if (!c->dead)
-		check_query_limit(c);
-	conn_settle(c);
-}
-
-void conn_work(struct conn *c)
-{
-	if (conn_can_run(c) && c->in.len)
-		run_own_input(c);
-	conn_settle(c);
 }
 
 void conn_fetched(struct conn *c)
@@ -312,26 +192,40 @@ void conn_push(struct conn *c, struct slice bytes)
 		conn_settle(c);
 }
 
-void conn_flush(struct conn *c)
+/* Sends one run, at most so many bytes: how many have left. */
+static size_t send_run(struct conn *c, size_t most)
 {
 	struct slice run = outq_ready(&c->out);
+	size_t len = run.len < most ? run.len : most;
+	ssize_t n = len ? send(c->fd, run.ptr, len, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
+
+	if (n == -1 && errno != EAGAIN && errno != EINTR)
+		conn_kill(c);
+	if (n <= 0)
+		return 0;
+	outq_sent(&c->out, (size_t)n, KEEP_OUTPUT);
+	c->active_ms = c->server->now_ms;
+	c->total_out += (uint64_t)n;
+	c->server->net_out += (uint64_t)n;
+	server_account(c->server, c);
+	return (size_t)n;
+}
+
+void conn_flush(struct conn *c)
+{
+	size_t left = WRITE_MAX, n;
 
 	if (c->dead)
 		return;
-	if (run.len) {
-		ssize_t n = send(c->fd, run.ptr, run.len < WRITE_MAX ? run.len : WRITE_MAX, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n == -1 && errno != EAGAIN && errno != EINTR) {
-			conn_kill(c);
-			return;
-		}
-		if (n > 0) {
-			outq_sent(&c->out, (size_t)n, KEEP_OUTPUT);
-			c->active_ms = c->server->now_ms;
-			c->total_out += (uint64_t)n;
-			c->server->net_out += (uint64_t)n;
-			server_account(c->server, c);
-		}
-	}
+	/* A run ends where a large value begins or ends. */
+	do {
+		n = send_run(c, left);
+		left -= n;
+	} while (n && left && c->out.lents.count && !c->dead);
+	if (!c->dead && n && outq_ready(&c->out).len && left)
+		send_run(c, left);
+	if (c->dead)
+		return;
 	set_writing(c, outq_ready(&c->out).len > 0);
 	if (c->closing && outq_size(&c->out) == 0)
 		conn_kill(c);

@@ -23,6 +23,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include "base/block.h"
 #include "base/buf.h"
 #include "cmd/cmd.h"
 #include "daemon/outq.h"
@@ -42,6 +43,11 @@ struct conn {
 	struct resp_reader reader;
 	struct buf in;     /* what was read and not yet run */
 	size_t in_at;      /* bytes at the front of `in` that are done with */
+	struct block **large; /* long arguments that are not in `in`, of requests not yet run, in order; the last may be incomplete */
+	size_t nlarge, large_cap;
+	size_t large_given;   /* of these, to the reader since it began at the front of `in` */
+	size_t large_want;    /* bytes the last one will have; 0: it is complete */
+	size_t large_bytes;   /* of all of them */
 	struct outq out;
 	size_t counted;    /* our part of server->output_bytes */
 	struct buf pushed; /* pushes that came while our own command ran */
@@ -72,6 +78,14 @@ void conn_kill(struct conn *c);               /* ends with this turn, unsent rep
 void conn_close_after_replies(struct conn *c);
 void conn_work(struct conn *c);               /* a ready one: runs what has been read */
 void conn_read(struct conn *c);               /* takes what the socket has and runs it */
+/* How many of `room` bytes may be read; 0: none any more. */
+size_t conn_may_read(const struct conn *c, size_t room);
+/* The long argument the reader asks for, when it has come: 0, RESP_LARGE (it has not) or -ENOMEM. */
+int conn_give_large(struct conn *c);
+/* The first n long arguments are done with. */
+void conn_drop_large(struct conn *c, size_t n);
+/* Bytes of long arguments number `first` and the n - 1 behind it. */
+size_t conn_count_large(const struct conn *c, size_t first, size_t n);
 void conn_fetched(struct conn *c);            /* parked -> ready */
 void conn_push(struct conn *c, struct slice bytes);
 void conn_flush(struct conn *c);              /* sends what may leave now */

@@ -64,6 +64,26 @@ bool outq_release(struct outq *q, uint64_t releasable)
 	return q->nholds < before;
 }
 
+/* Drops what is lent to held replies, as those go; what stays is at another place then. `error` is what each of them becomes. */
+static int move_lents(struct outq *q, size_t error)
+{
+	struct resp_lents kept = { 0 }, *l = &q->lents;
+	size_t i = q->first, dropped = q->sent, added = 0;
+	int r = 0;
+
+	for (; l->count; resp_lents_shift(l)) {
+		const struct resp_lent *lent = &l->lent[l->first];
+		for (; i < q->first + q->nholds && q->hold[i].end <= lent->at; i++) {
+			dropped += q->hold[i].end - q->hold[i].start;
+			added += q->hold[i].replies * error;
+		}
+		if (r == 0 && (i == q->first + q->nholds || lent->at <= q->hold[i].start))
+			r = resp_lents_add(&kept, lent->at - dropped + added, lent->bytes, lent->block);
+	}
+	q->lents = kept;
+	return r;
+}
+
 int outq_refuse(struct outq *q, struct slice error)
 {
 	struct buf b = { 0 };
@@ -81,6 +101,10 @@ int outq_refuse(struct outq *q, struct slice error)
 		buf_free(&b);
 		return -ENOMEM;
 	}
+	if (move_lents(q, error.len)) {
+		buf_free(&b);
+		return -ENOMEM;
+	}
 	buf_free(&q->buf);
 	q->buf = b;
 	q->sent = 0;
@@ -91,7 +115,12 @@ int outq_refuse(struct outq *q, struct slice error)
 struct slice outq_ready(const struct outq *q)
 {
 	size_t end = q->nholds ? q->hold[q->first].start : q->buf.len;
+	const struct resp_lent *lent = q->lents.count ? &q->lents.lent[q->lents.first] : NULL;
 
+	if (lent && lent->at == q->sent)
+		return slice_skip(lent->bytes, q->lent_sent);
+	if (lent && lent->at < end)
+		end = lent->at;
 	/* An empty buffer has no address to add to. */
 	return end > q->sent ? slice(q->buf.ptr + q->sent, end - q->sent) : slice(NULL, 0);
 }
@@ -106,11 +135,27 @@ static void compact(struct outq *q)
 		q->hold[i].start -= q->sent;
 		q->hold[i].end -= q->sent;
 	}
+	for (size_t i = q->lents.first; i < q->lents.first + q->lents.count; i++)
+		q->lents.lent[i].at -= q->sent;
 	q->sent = 0;
+}
+
+/* n bytes of the first lent value have left. */
+static void sent_lent(struct outq *q, size_t n)
+{
+	q->lent_sent += n;
+	if (q->lent_sent < q->lents.lent[q->lents.first].bytes.len)
+		return;
+	resp_lents_shift(&q->lents);
+	q->lent_sent = 0;
 }
 
 void outq_sent(struct outq *q, size_t n, size_t keep)
 {
+	if (q->lents.count && q->lents.lent[q->lents.first].at == q->sent) {
+		sent_lent(q, n);
+		return;
+	}
 	q->sent += n;
 	if (q->sent < q->buf.len) {
 		compact(q);
@@ -124,7 +169,8 @@ void outq_sent(struct outq *q, size_t n, size_t keep)
 
 void outq_free(struct outq *q)
 {
+	resp_lents_free(&q->lents);
 	buf_free(&q->buf);
 	drop_holds(q);
-	q->sent = 0;
+	q->sent = q->lent_sent = 0;
 }

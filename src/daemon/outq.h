@@ -3,7 +3,7 @@
  * The replies of one connection on their way out, some of them held until the log is durable up to a position. Bytes
  * leave in order: what stands behind a held reply waits with it. No sockets here: bytes and positions in, runs to send out.
  *
- * Replies are appended straight to `buf`; outq_hold() then says that those since `start` may not be seen before `position`.
+ * Replies are appended straight to `buf`, large values to `lents`; outq_hold() then says that those since `start` may not be seen before `position`.
  */
 #ifndef DAEMON_OUTQ_H
 #define DAEMON_OUTQ_H
@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include "base/buf.h"
 #include "base/slice.h"
+#include "proto/resp.h"
 
 struct outq_hold {
 	size_t start, end; /* offsets in buf */
@@ -24,13 +25,15 @@ struct outq_hold {
 struct outq {
 	struct buf buf;
 	size_t sent; /* bytes of buf already gone */
+	struct resp_lents lents; /* those not gone yet; they belong between the bytes of buf */
+	size_t lent_sent;        /* bytes of the first one already gone */
 	struct outq_hold *hold;
 	size_t first, nholds, cap; /* live ones are hold[first] to hold[first + nholds - 1] */
 };
 
 static inline size_t outq_size(const struct outq *q)
 {
-	return q->buf.len - q->sent;
+	return q->buf.len - q->sent + q->lents.bytes - q->lent_sent;
 }
 
 static inline bool outq_held(const struct outq *q)
@@ -50,7 +53,7 @@ bool outq_release(struct outq *q, uint64_t releasable);
 /* Puts `error` (a whole reply) in the place of each held reply and lets all go. 0 or -ENOMEM: give the connection up. */
 int outq_refuse(struct outq *q, struct slice error);
 
-/* The bytes that may leave now, in one run; empty when there are none. Valid until the queue changes. */
+/* Bytes that may leave now, in one run; empty when there are none. Behind a run another one may follow. Valid until the queue changes. */
 struct slice outq_ready(const struct outq *q);
 
 /* n bytes of outq_ready() have left. An empty queue keeps at most `keep` bytes of memory. */

@@ -13,6 +13,7 @@ void request_reset_reader(struct conn *c)
 {
 	resp_reader_free(&c->reader);
 	resp_reader_init(&c->reader, &c->server->limits);
+	c->large_given = 0;
 }
 
 /* ---- a batch ---- */
@@ -30,27 +31,48 @@ static int keep_request(struct server *s, struct server_request *r, const struct
 		s->argv_cap = cap;
 	}
 	memcpy(s->argv + used, req->argv, req->argc * sizeof(*req->argv));
-	*r = (struct server_request){ used, req->argc, at, req->size };
+	*r = (struct server_request){ .argv = used, .argc = req->argc, .at = at, .size = req->size, .bytes = req->size };
 	return 0;
 }
 
-/* Parses up to a batch of requests. Returns what ended it: 0 (it is full), RESP_MORE, RESP_BAD or -ENOMEM. */
+static int read_request(struct conn *c, const char *data, size_t len, struct resp_request *ret)
+{
+	int r = len ? resp_read(&c->reader, data, len, ret) : RESP_MORE;
+
+	while (r == RESP_LARGE) {
+		r = conn_give_large(c);
+		if (r)
+			break;
+		r = resp_read(&c->reader, data, len, ret);
+	}
+	return r;
+}
+
+/*
+ * Parses up to a batch of requests. Returns what ended it: 0 (it is full), RESP_MORE, RESP_LARGE (a long argument has to be received),
+ * RESP_BAD or -ENOMEM.
+ */
 static int parse_batch(struct conn *c, const char *data, size_t len, size_t most, size_t *ret_n)
 {
 	struct server *s = c->server;
 	struct resp_request req;
-	size_t n = 0, at = 0;
+	size_t n = 0, at = 0, given = 0;
 	int r = 0;
 
 	*ret_n = 0;
 	while (n < most && r == 0) {
-		r = at < len ? resp_read(&c->reader, data + at, len - at, &req) : RESP_MORE;
+		r = read_request(c, data + at, len - at, &req);
 		if (r)
 			break;
 		r = req.argc ? keep_request(s, &s->batch[n], &req, at) : 0;
 		if (req.argc == 0)
-			s->batch[n] = (struct server_request){ n ? s->batch[n - 1].argv + s->batch[n - 1].argc : 0, 0, at,
-				req.size };
+			s->batch[n] = (struct server_request){ .argv = n ? s->batch[n - 1].argv + s->batch[n - 1].argc : 0,
+				.at = at, .size = req.size, .bytes = req.size };
+		if (r == 0 && c->large_given > given) {
+			s->batch[n].large = c->large_given - given;
+			s->batch[n].bytes += conn_count_large(c, given, s->batch[n].large);
+			given = c->large_given;
+		}
 		n += r == 0;
 		bool framed = data[at] == '*';
 		at += req.size;
@@ -157,15 +179,16 @@ void request_wait_done(struct conn *c, bool reached)
 	conn_settle(c);
 }
 
-static void run_one(struct conn *c, const struct slice *argv, size_t argc)
+static void run_one(struct conn *c, const struct slice *argv, const struct server_request *r)
 {
 	struct server *s = c->server;
 	struct cmd_result result = { 0 };
+	struct cmd_large large = { c->large, r->large, &c->out.lents };
 	size_t start = c->out.buf.len;
 
 	s->running = c;
 	request_begin_pushes(s);
-	enum cmd_status status = cmd_run(c->client, argv, argc, &c->out.buf, &result);
+	enum cmd_status status = cmd_run(c->client, argv, r->argc, &large, &c->out.buf, &result);
 	s->running = NULL;
 	uint64_t position = status == CMD_DONE || status == CMD_CLOSE ? result.position : 0;
 	if (status == CMD_PENDING || status == CMD_PAUSED)
@@ -184,7 +207,7 @@ static void run_one(struct conn *c, const struct slice *argv, size_t argc)
 /* A large value is work of many milliseconds for the processor: one of them in a turn, the others in the next ones. */
 static bool must_yield(const struct conn *c, const struct server_request *r)
 {
-	return c->server->heavy_done && (c->heavy || r->size > HEAVY);
+	return c->server->heavy_done && (c->heavy || r->bytes > HEAVY);
 }
 
 static void note_heavy(struct conn *c, size_t bytes)
@@ -206,10 +229,12 @@ static size_t run_batch(struct conn *c, size_t n, bool *ret_yield)
 		if (*ret_yield)
 			break;
 		if (r->argc)
-			run_one(c, s->argv + r->argv, r->argc);
-		note_heavy(c, r->size + outq_size(&c->out) - before);
-		if (!c->parked)
-			done = r->at + r->size;
+			run_one(c, s->argv + r->argv, r);
+		note_heavy(c, r->bytes + outq_size(&c->out) - before);
+		if (c->parked)
+			break;
+		conn_drop_large(c, r->large);
+		done = r->at + r->size;
 	}
 	return done;
 }
@@ -229,7 +254,7 @@ static void answer_bad(struct conn *c)
  */
 static bool must_stall(struct conn *c, const struct server_request *next)
 {
-	return c->held || (next && next->size > SERVER_SMALL) || !server_takes_small(c->server);
+	return c->held || (next && next->bytes > SERVER_SMALL) || !server_takes_small(c->server);
 }
 
 size_t request_run(struct conn *c, const char *data, size_t len)

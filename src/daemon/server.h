@@ -19,6 +19,8 @@
 struct server_request {
 	size_t argv, argc; /* argv: index into server->argv */
 	size_t at, size;   /* place in the input */
+	size_t large;      /* its long arguments, which are elsewhere */
+	size_t bytes;      /* with them */
 };
 
 struct server {

@@ -19,7 +19,7 @@ void settings_apply(struct server *s)
 	uint64_t max_value = option_number(o, OPTION_MAX_VALUE_SIZE), n;
 
 	log_level = levels[option_number(o, OPTION_LOG_LEVEL)];
-	s->limits = (struct resp_limits){ .inline_bytes = 65536, .bulk_bytes = max_value, .args = 1048576 };
+	s->limits = (struct resp_limits){ .inline_bytes = 65536, .bulk_bytes = max_value, .args = 1048576, .large_bytes = BLOCK_LEAST };
 	n = option_number(o, OPTION_CLIENT_QUERY_LIMIT);
 	s->query_limit = n ? n : max_value + ((size_t)64 << 20);
 	s->output_limit = option_number(o, OPTION_CLIENT_OUTPUT_LIMIT);

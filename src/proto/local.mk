@@ -4,6 +4,7 @@ libproto_la_SOURCES = \
 	src/proto/resp.h \
 	src/proto/resp_inline.c \
 	src/proto/resp_inner.h \
+	src/proto/resp_lents.c \
 	src/proto/resp_reader.c \
 	src/proto/resp_writer.c
 

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "base/block.h"
 #include "base/buf.h"
 #include "base/slice.h"
 
@@ -21,10 +22,17 @@ struct resp_limits {
 	size_t inline_bytes; /* longest inline line and longest header line, 64 KiB */
 	size_t bulk_bytes;   /* longest argument, proto-max-bulk-len, 512 MiB */
 	size_t args;         /* most arguments of one request, 1048576 */
+	size_t large_bytes;  /* arguments from this length on are received elsewhere (RESP_LARGE); 0: none */
 };
 
 /* Positive conditions of resp_read. */
-enum { RESP_MORE = 1, RESP_BAD = 2 };
+enum { RESP_MORE = 1, RESP_BAD = 2, RESP_LARGE = 3 };
+
+/* An argument that was received elsewhere. */
+struct resp_large {
+	size_t arg;
+	const char *ptr;
+};
 
 /*
  * Reader of one connection. Remembers how far it came inside an incomplete request, so that feeding n bytes
@@ -40,6 +48,10 @@ struct resp_reader {
 	int64_t bulk_left; /* length of the argument being waited for; -1: its header is next */
 	size_t nargs, cap; /* arguments found so far */
 	struct slice *argv;  /* owned; until a framed request is finished each ptr is an offset in it */
+	struct resp_large *large; /* owned */
+	size_t nlarge, large_cap;
+	bool large_next;     /* the argument being waited for is one of those */
+	bool large_end;      /* its line end is next */
 	struct buf unquoted; /* bytes of quoted inline arguments */
 	char error[128];     /* not empty: malformed, every further call answers RESP_BAD */
 };
@@ -58,8 +70,17 @@ void resp_reader_free(struct resp_reader *r);
  * fed since. Returns 0 and fills *ret (ret->argv stays valid until the next call); RESP_MORE when data ends
  * before the request does; RESP_BAD when it is malformed: r->error holds the text after "-ERR " and the
  * connection is to be closed; -ENOMEM: the same call may be tried again. Chunking never changes the answer.
+ *
+ * RESP_LARGE: a long argument, resp_large_size() bytes, begins where the reader has come to (r->offset). The caller receives these
+ * bytes elsewhere, takes what is there of them out of the data, and gives all of them with resp_large_give() before the
+ * next call. So they do not count in ret->size.
  */
 int resp_read(struct resp_reader *r, const char *data, size_t len, struct resp_request *ret);
+
+/* After RESP_LARGE: its length. 0: there was none, or it has been given. */
+size_t resp_large_size(const struct resp_reader *r);
+/* ptr: all its bytes, which stay there until the request is done with. 0 or -ENOMEM: as if it had not been called. */
+int resp_large_give(struct resp_reader *r, const char *ptr);
 
 /*
  * After RESP_MORE, with the len of that call: how many more bytes the argument being received needs at least
@@ -71,10 +92,43 @@ size_t resp_wants(const struct resp_reader *r, size_t len);
 
 /* Out of memory is sticky in *out (base/buf.h): nothing more is appended; check once at the end. */
 
+/*
+ * Large values are not copied into the buffer of replies, they are lent to it: each goes out between two of its bytes.
+ * So the replies are the buffer with the lent bytes put in, and as every such value has a header and a line end
+ * in the buffer, its place is always inside the reply it belongs to.
+ */
+struct resp_lent {
+	size_t at; /* bytes of the buffer before it */
+	struct slice bytes;
+	struct block *block; /* a reference of our own */
+};
+
+struct resp_lents {
+	struct resp_lent *lent; /* in order; lent[first] to lent[first + count - 1] */
+	size_t first, count, cap;
+	size_t bytes; /* of all */
+};
+
+/* Appends one, with a reference of its own: 0 or -ENOMEM. */
+int resp_lents_add(struct resp_lents *l, size_t at, struct slice bytes, struct block *block);
+/* Drops the first one; those whose place is behind `at`; all, with the memory. */
+void resp_lents_shift(struct resp_lents *l);
+void resp_lents_cut(struct resp_lents *l, size_t at);
+void resp_lents_free(struct resp_lents *l);
+
 struct resp_writer {
 	struct buf *out; /* replies are appended here; borrowed */
 	int proto;       /* 2 or 3 */
+	struct resp_lents *lents; /* NULL: every value is copied; borrowed */
 };
+
+/* Takes back what was appended since out->len was mark. */
+void resp_cut(struct resp_writer *w, size_t mark);
+/* Bytes of all replies there, lent ones included. */
+static inline size_t resp_total(const struct resp_writer *w)
+{
+	return w->out->len + (w->lents ? w->lents->bytes : 0);
+}
 
 void resp_simple(struct resp_writer *w, const char *text);       /* +text, without CR and LF */
 void resp_ok(struct resp_writer *w);                             /* +OK */
@@ -82,6 +136,8 @@ void resp_ok(struct resp_writer *w);                             /* +OK */
 void resp_error(struct resp_writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void resp_int(struct resp_writer *w, int64_t value);             /* :value */
 void resp_bulk(struct resp_writer *w, struct slice s);           /* $len */
+/* The same of bytes in a block (NULL: in none): long ones are lent. */
+void resp_bulk_block(struct resp_writer *w, struct slice s, struct block *block);
 void resp_bulk_str(struct resp_writer *w, const char *s);
 void resp_bulk_int(struct resp_writer *w, int64_t value);        /* the digits as a bulk string */
 void resp_null(struct resp_writer *w);                           /* RESP2 $-1, RESP3 _ */
@@ -97,8 +153,7 @@ void resp_push(struct resp_writer *w, size_t n);                 /* RESP2 *n, RE
 
 /*
  * For an array whose length is known only at its end: begin returns a mark, end puts the header for n
- * elements before what was appended since, moving that once. They may nest. To give up, set out->len back
- * to the mark.
+ * elements before what was appended since, moving that once. They may nest. To give up: resp_cut().
  */
 size_t resp_array_begin(struct resp_writer *w);
 void resp_array_end(struct resp_writer *w, size_t mark, size_t n);

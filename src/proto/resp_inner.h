@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Inner door of the reader: what its framed and its inline half share. Same thread as the reader.
+ * Inner door of the room: what the two halves of the reader share, and those of the writer.
  */
 #ifndef PROTO_RESP_INNER_H
 #define PROTO_RESP_INNER_H
 
 #include "proto/resp.h"
+
+/* Of the writer: the header of a bulk string alone. */
+void resp_bulk_head(struct resp_writer *w, size_t len);
 
 /* What a reader may hold on to between requests: 16 KiB of argument table, 4 KiB of unquoted text. */
 enum { RESP_KEEP_ARGS = 1024, RESP_KEEP_UNQUOTED = 4096 };

@@ -30,6 +30,7 @@ void resp_reader_free(struct resp_reader *r)
 	if (!r)
 		return;
 	free(r->argv);
+	free(r->large);
 	buf_free(&r->unquoted);
 	resp_reader_init(r, r->limits);
 }
@@ -148,6 +149,46 @@ static inline int read_bulk_header(struct resp_reader *r, const char *data, size
 		return resp_reader_bad(
 			r, "invalid bulk length, the limit is %zu bytes", r->limits->bulk_bytes);
 	r->bulk_left = size;
+	r->large_next = r->limits->large_bytes && (size_t)size >= r->limits->large_bytes;
+	return 0;
+}
+
+size_t resp_large_size(const struct resp_reader *r)
+{
+	return r->large_next && !r->large_end ? (size_t)r->bulk_left : 0;
+}
+
+int resp_large_give(struct resp_reader *r, const char *ptr)
+{
+	if (r->nlarge == r->large_cap) {
+		size_t cap = r->large_cap ? r->large_cap * 2 : 4;
+		struct resp_large *large = reallocarray(r->large, cap, sizeof(*large));
+		if (!large)
+			return -ENOMEM;
+		r->large = large;
+		r->large_cap = cap;
+	}
+	int error = resp_reader_push(r, NULL, (size_t)r->bulk_left);
+	if (error)
+		return error;
+	r->large[r->nlarge++] = (struct resp_large){ r->nargs - 1, ptr };
+	r->large_end = true;
+	return 0;
+}
+
+/* A long argument: until it has been given, then for its line end. */
+static __attribute__((noinline)) int pass_large(struct resp_reader *r, const char *data, size_t len)
+{
+	if (!r->large_end)
+		return RESP_LARGE;
+	if (len - r->offset < 2)
+		return RESP_MORE;
+	if (memcmp(data + r->offset, crlf, 2) != 0)
+		return resp_reader_bad(r, "invalid bulk length, no line end after the argument");
+	r->offset += 2;
+	r->bulk_left = -1;
+	r->args_left--;
+	r->large_next = r->large_end = false;
 	return 0;
 }
 
@@ -191,12 +232,14 @@ static inline int read_framed(struct resp_reader *r, const char *data, size_t le
 		if (r->bulk_left < 0)
 			result = read_bulk_header(r, data, len);
 		if (LIKELY(result == 0))
-			result = read_bulk(r, data, len);
+			result = UNLIKELY(r->large_next) ? pass_large(r, data, len) : read_bulk(r, data, len);
 	}
 	if (result)
 		return result;
 	for (size_t i = 0; i < r->nargs; i++)
 		r->argv[i].ptr = data + (uintptr_t)r->argv[i].ptr;
+	for (size_t i = 0; i < r->nlarge; i++)
+		r->argv[r->large[i].arg].ptr = r->large[i].ptr;
 	return 0;
 }
 
@@ -230,7 +273,7 @@ int resp_read(struct resp_reader *r, const char *data, size_t len, struct resp_r
 	if (result)
 		return result;
 	*ret = (struct resp_request){ .argv = r->argv, .argc = r->nargs, .size = r->offset };
-	r->offset = r->scanned = r->nargs = 0;
+	r->offset = r->scanned = r->nargs = r->nlarge = 0;
 	r->args_left = r->bulk_left = -1;
 	return 0;
 }

@@ -2,7 +2,7 @@
  *
  * Replies. Each function takes the room for its whole reply once and then writes without further checks.
  */
-#include "proto/resp.h"
+#include "proto/resp_inner.h"
 
 #include <assert.h>
 #include <math.h>
@@ -131,6 +131,11 @@ void resp_bulk(struct resp_writer *w, struct slice s)
 	write_counted(w, '$', slice(NULL, 0), s);
 }
 
+void resp_bulk_head(struct resp_writer *w, size_t len)
+{
+	write_head(w, '$', len);
+}
+
 void resp_bulk_str(struct resp_writer *w, const char *s)
 {
 	resp_bulk(w, slice_str(s));
@@ -231,6 +236,8 @@ static void insert_head(struct resp_writer *w, size_t mark, char type, uint64_t 
 	memmove(at + size, at, w->out->len - mark);
 	memcpy(at, head, size);
 	w->out->len += size;
+	for (size_t i = w->lents ? w->lents->count : 0; i-- > 0 && w->lents->lent[w->lents->first + i].at > mark;)
+		w->lents->lent[w->lents->first + i].at += size;
 }
 
 void resp_array_end(struct resp_writer *w, size_t mark, size_t n)

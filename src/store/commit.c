@@ -7,6 +7,13 @@
 
 #include <errno.h>
 
+/* Where the next bytes of the transaction go, and what is planned for those behind its large values. */
+struct run {
+	char *out;
+	size_t first; /* bytes of its first piece, which is all without large values */
+	struct tail_plan plan;
+};
+
 /* What a write replaced, to be counted afterwards or put back when a later one of the same transaction finds no memory. */
 struct applied {
 	uint64_t where;
@@ -95,7 +102,15 @@ static int apply_all(struct txn *t, uint64_t offset, struct applied *applied)
 	return r;
 }
 
-static void encode_op(struct txn *t, size_t i, char *out, uint64_t offset, uint64_t position, uint32_t distance)
+/* The value is shown to the tail where it is; what follows goes behind it. */
+static void encode_large(struct store *s, struct run *run, const struct record *r, uint64_t offset, uint64_t position)
+{
+	size_t head = record_encode_head(run->out, r, record_bind(s->active->seed, offset));
+
+	run->out = tail_add_large(&s->tail, &run->plan, s->active, position + head);
+}
+
+static void encode_op(struct txn *t, size_t i, struct run *run, uint64_t offset, uint64_t position, uint32_t distance)
 {
 	struct store *s = t->store;
 	const struct txn_op *op = &t->op[i];
@@ -122,7 +137,13 @@ static void encode_op(struct txn *t, size_t i, char *out, uint64_t offset, uint6
 		put_le16(other, (uint16_t)op->other);
 		r.key = slice(other, sizeof(other));
 	}
-	record_encode(out, &r, record_bind(s->active->seed, offset));
+	if (op->block) {
+		r.value_sum = op->block->sum;
+		encode_large(s, run, &r, offset, position);
+		return;
+	}
+	record_encode(run->out, &r, record_bind(s->active->seed, offset));
+	run->out += op_size(t, i);
 }
 
 static void settle_op(struct txn *t, size_t i, const struct applied *a, uint64_t position, uint64_t end)
@@ -155,7 +176,7 @@ static bool deletes_only(const struct txn *t)
 	return true;
 }
 
-static int make_room(struct txn *t, uint64_t size, char **ret)
+static int check_room(struct txn *t, uint64_t size)
 {
 	struct store *s = t->store;
 	size_t deletes = 0;
@@ -169,8 +190,36 @@ static int make_room(struct txn *t, uint64_t size, char **ret)
 	/* On a full disk the reserve is where the segment is: no new one is begun. */
 	if (!store_is_full(s) && s->active->size + size > s->options.segment_size && s->active->size > SEGMENT_HEADER && !store_begin_segment(s))
 		return -ENOMEM;
-	*ret = tail_room(&s->tail, s->active, s->position, size);
-	return *ret ? 0 : -ENOMEM;
+	return 0;
+}
+
+/* Bytes of the records from number i on that stand together: up to and with the head of one with a large value, which is *ret. */
+static size_t measure_piece(const struct txn *t, size_t i, size_t *ret)
+{
+	size_t size = 0;
+
+	for (; i < t->ops && !t->op[i].block; i++)
+		size += op_size(t, i);
+	if (i < t->ops)
+		size += RECORD_HEADER + (t->op[i].expire_ms != STORE_NO_EXPIRY ? 8 : 0) + t->op[i].key.len;
+	*ret = i;
+	return size;
+}
+
+static int make_room(struct txn *t, uint64_t size, struct run *ret)
+{
+	struct store *s = t->store;
+	int r = check_room(t, size);
+	size_t i;
+
+	ret->first = measure_piece(t, 0, &i);
+	while (r == 0 && i < t->ops) {
+		const struct txn_op *op = &t->op[i];
+		size_t pad = op_size(t, i) - op->value.len - op->key.len - RECORD_HEADER - (op->expire_ms != STORE_NO_EXPIRY ? 8 : 0);
+		r = tail_plan(&s->tail, &ret->plan, op->block, pad, measure_piece(t, i + 1, &i));
+	}
+	ret->out = r ? NULL : tail_room(&s->tail, s->active, s->position, ret->first);
+	return r ? r : ret->out ? 0 : -ENOMEM;
 }
 
 static void settle_swaps(struct txn *t, uint64_t end)
@@ -203,25 +252,27 @@ static int commit_ops(struct txn *t)
 	struct store *s = t->store;
 	uint64_t size = 0, durable = store_durable(s), one = 0;
 	struct applied single, *applied = t->ops == 1 ? &single : txn_alloc(t, t->ops * sizeof(*applied));
-	char *out;
+	struct run run = { 0 };
 
 	pack_ops(t);
 	for (size_t i = 0; i < t->ops; i++)
 		size += op_size(t, i);
-	int r = size > STORE_MAX_TRANSACTION ? -E2BIG : applied ? make_room(t, size, &out) : -ENOMEM;
+	int r = size > STORE_MAX_TRANSACTION ? -E2BIG : applied ? make_room(t, size, &run) : -ENOMEM;
 	if (r == 0)
 		r = apply_all(t, s->active->size, applied);
-	if (r)
+	if (r) {
+		tail_drop_plan(&s->tail, &run.plan);
 		return r;
+	}
+	tail_advance(&s->tail, run.first);
 	uint64_t offset = s->active->size, position = s->position, end = s->position + size;
 	uint32_t distance = position - durable < RECORD_NO_CLAIM ? (uint32_t)(position - durable) : RECORD_NO_CLAIM;
-	for (size_t i = 0; i < t->ops; i++, out += one, offset += one, position += one) {
+	for (size_t i = 0; i < t->ops; i++, offset += one, position += one) {
 		one = op_size(t, i);
 		uint64_t back = (uint64_t)distance + (position - s->position);
-		encode_op(t, i, out, offset, position, back < RECORD_NO_CLAIM ? (uint32_t)back : RECORD_NO_CLAIM);
+		encode_op(t, i, &run, offset, position, back < RECORD_NO_CLAIM ? (uint32_t)back : RECORD_NO_CLAIM);
 		settle_op(t, i, &applied[i], position, end);
 	}
-	tail_advance(&s->tail, size);
 	s->active->size += size;
 	s->position = end;
 	s->commits++;

@@ -23,8 +23,7 @@ struct fetch_item {
 	bool joins;              /* or nothing: it waits for the scrub */
 	enum item_state state;
 	int error;
-	size_t len;
-	char *data;
+	struct fetched fetched;
 };
 
 struct store_fetch {
@@ -60,7 +59,7 @@ void store_fetch_reset(struct store_fetch *f)
 		f->first = item->next;
 		if (item->segment)
 			slots_unpin(f->store, item->segment);
-		free(item->data);
+		block_unref(item->fetched.block);
 		free(item);
 	}
 	f->last = f->hint = NULL;
@@ -107,7 +106,7 @@ int fetch_add(struct store_fetch *f, uint64_t where)
 	return 0;
 }
 
-int fetch_find(struct store_fetch *f, uint64_t where, struct slice *ret)
+int fetch_find(struct store_fetch *f, uint64_t where, const struct fetched **ret)
 {
 	/* Keys are usually asked for in the order they were listed. */
 	struct fetch_item *start = f->hint ? f->hint : f->first, *item = start;
@@ -124,7 +123,7 @@ int fetch_find(struct store_fetch *f, uint64_t where, struct slice *ret)
 		return STORE_PENDING;
 	if (item->error)
 		return item->error;
-	*ret = slice(item->data, item->len);
+	*ret = &item->fetched;
 	return 0;
 }
 
@@ -158,19 +157,24 @@ int fetch_joined(const struct store_fetch *f)
 
 static void read_item(struct store *s, struct fetch_item *item)
 {
-	size_t size = locator_size(item->where);
+	uint64_t offset = locator_offset(item->where), size = locator_size(item->where);
+	struct fetched *f = &item->fetched;
 	int fd = store_segment_fd(s, item->segment);
 	ssize_t n = fd;
 
-	item->data = malloc(size);
-	if (!item->data)
+	f->block = block_new(s->blocks, size, size);
+	if (!f->block)
 		n = -ENOMEM;
 	else if (fd >= 0)
-		n = s->io->pread(s->io, fd, item->data, size, locator_offset(item->where), 0);
-	if (n < 0)
-		item->error = (int)n;
-	else
-		item->len = (size_t)n;
+		n = s->io->pread(s->io, fd, f->block->memory, size, offset, 0);
+	item->error = n < 0 ? (int)n : 0;
+	if (item->error)
+		return;
+	f->good = record_decode(f->block->memory, (size_t)n, record_bind(item->segment->seed, offset), &f->record, &size) == 0;
+	if (f->good) {
+		f->block->value = f->record.value;
+		f->block->sum = f->record.value_sum;
+	}
 }
 
 void store_free_keydir(struct store *s, struct keydir *k)
@@ -316,6 +320,12 @@ int pool_start(struct store *s)
 	return 0;
 }
 
+static void leave_item(struct fetch_item *item)
+{
+	item->segment = NULL;
+	item->fetched.block = block_unref(item->fetched.block);
+}
+
 /* The store goes, its fetches stay with their owners: they need no segment any more, nor the list. */
 static void leave_fetches(struct pool *p)
 {
@@ -326,7 +336,7 @@ static void leave_fetches(struct pool *p)
 		f->next = NULL;
 		f->link = &f->next;
 		for (struct fetch_item *item = f->first; item; item = item->next)
-			item->segment = NULL;
+			leave_item(item);
 	}
 }
 

@@ -131,8 +131,14 @@ void pool_poll(struct store *s);
 void store_free_keydir(struct store *s, struct keydir *k);
 /* The same away from the owner's thread; frees it here when there is no memory to ask. */
 void pool_free_keydir(struct store *s, struct keydir *k);
-/* The finished record of this locator, when the fetch has it: 0 and the bytes, STORE_PENDING, STORE_ABSENT (not on its list) or an error. */
-int fetch_find(struct store_fetch *f, uint64_t where, struct slice *ret);
+/* A record as a fetch thread has read and checked it. */
+struct fetched {
+	struct block *block; /* all its bytes; block->value is that of the record, as stored */
+	struct record record;
+	bool good;           /* its checksum fits; otherwise there is nothing in `record` */
+};
+/* The finished record of this locator, when the fetch has it: 0, STORE_PENDING, STORE_ABSENT (not on its list) or an error. */
+int fetch_find(struct store_fetch *f, uint64_t where, const struct fetched **ret);
 int fetch_add(struct store_fetch *f, uint64_t where);
 /* Has a fetch wait for the end of the scrub's pass as for a record: 0 or -ENOMEM. fetch_release ends the wait of all of them. */
 int fetch_join(struct store_fetch *f);
@@ -229,6 +235,7 @@ struct store {
 
 	uint64_t position;
 	struct tail tail;
+	struct blocks *blocks;
 	struct cache cache;
 	struct recent recent;
 	struct rollback rollback;
@@ -281,6 +288,8 @@ void store_count_dead(struct store *s, uint64_t where);
 
 /* Checks the bytes of a record read from disk against locator and key. 0 and the value, or STORE_CORRUPT with the problem set. */
 int read_check(struct store *s, uint64_t where, struct slice bytes, struct slice key, struct slice *ret_value);
+/* The same of a record that was decoded; NULL: that failed. */
+int read_record(struct store *s, uint64_t where, const struct record *r, struct slice key, struct slice *ret_value);
 /* The value behind a stored one, in memory of the open transaction when it was compressed: 0, STORE_CORRUPT or an error, with the problem set. */
 int read_unpack(struct store *s, uint64_t where, unsigned codec, struct slice stored, struct slice *ret_value);
 /* Has the damaged record of a key listed in damaged/INDEX. */

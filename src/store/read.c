@@ -52,17 +52,23 @@ static int report_codec(struct store *s, uint64_t where, unsigned codec)
 	return -ENOTSUP;
 }
 
+int read_record(struct store *s, uint64_t where, const struct record *r, struct slice key, struct slice *ret_value)
+{
+	if (!r || !slice_eq(r->key, key))
+		return report_damage(s, where, "fails its checksum");
+	if (r->type == RECORD_LOST)
+		return report_lost(s, where);
+	return r->type == RECORD_PUT ? read_unpack(s, where, r->codec, r->value, ret_value) : report_damage(s, where, "is not that of its key");
+}
+
 int read_check(struct store *s, uint64_t where, struct slice bytes, struct slice key, struct slice *ret_value)
 {
 	const struct segment *g = s->slot[locator_slot(where)];
 	struct record r = { 0 }; /* the compiler may look at a field before it looks whether there is one */
 	uint64_t size;
+	bool good = record_decode(bytes.ptr, bytes.len, record_bind(g->seed, locator_offset(where)), &r, &size) == 0;
 
-	if (record_decode(bytes.ptr, bytes.len, record_bind(g->seed, locator_offset(where)), &r, &size) || !slice_eq(r.key, key))
-		return report_damage(s, where, "fails its checksum");
-	if (r.type == RECORD_LOST)
-		return report_lost(s, where);
-	return r.type == RECORD_PUT ? read_unpack(s, where, r.codec, r.value, ret_value) : report_damage(s, where, "is not that of its key");
+	return read_record(s, where, good ? &r : NULL, key, ret_value);
 }
 
 int read_unpack(struct store *s, uint64_t where, unsigned codec, struct slice stored, struct slice *ret_value)

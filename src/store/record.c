@@ -75,7 +75,8 @@ static uint32_t sum_head(const char *data, size_t head, uint32_t bind)
 	return crc_update(crc_update(bind, fixed + 4, sizeof(fixed) - 4), data + RECORD_HEADER, head - RECORD_HEADER);
 }
 
-void record_encode(char *out, const struct record *r, uint32_t bind)
+/* Everything before the value but the checksum. Returns its end, and in *ret_sum the checksum as far as there. */
+static char *put_head(char *out, const struct record *r, uint32_t bind, uint32_t *ret_sum)
 {
 	bool expires = r->expire_wall_ms != RECORD_NEVER;
 	char *p = out + RECORD_HEADER;
@@ -97,13 +98,30 @@ void record_encode(char *out, const struct record *r, uint32_t bind)
 	if (r->key.len)
 		memcpy(p, r->key.ptr, r->key.len);
 	p += r->key.len;
-	uint32_t sum = crc_update(bind, out + 4, (size_t)(p - out) - 4);
-	put_le16(out + 30, fold_sum(sum));
+	*ret_sum = crc_update(bind, out + 4, (size_t)(p - out) - 4);
+	put_le16(out + 30, fold_sum(*ret_sum));
+	return p;
+}
+
+size_t record_encode_head(char *out, const struct record *r, uint32_t bind)
+{
+	uint32_t sum;
+	char *p = put_head(out, r, bind, &sum);
+
+	put_le32(out, crc_join(sum, r->value_sum, r->value.len));
+	return (size_t)(p - out);
+}
+
+void record_encode(char *out, const struct record *r, uint32_t bind)
+{
+	uint32_t sum;
+	char *p = put_head(out, r, bind, &sum);
+
 	if (r->value.len)
 		memcpy(p, r->value.ptr, r->value.len);
 	put_le32(out, crc_update(sum, p, r->value.len));
 	p += r->value.len;
-	memset(p, 0, record_size(r->key.len, r->value.len, expires) - (size_t)(p - out));
+	memset(p, 0, record_size(r->key.len, r->value.len, r->expire_wall_ms != RECORD_NEVER) - (size_t)(p - out));
 }
 
 static bool is_plausible(const char *data, uint32_t key_len, uint32_t value_len)
@@ -151,9 +169,14 @@ int record_decode(const char *data, size_t len, uint32_t bind, struct record *re
 	size_t head = RECORD_HEADER + (expires ? 8 : 0) + key_len;
 	uint32_t sum = sum_head(data, head, bind);
 	uint16_t check = get_le16(data + 30);
-	if ((check && check != fold_sum(sum)) || crc_update(sum, data + head, value_len) != get_le32(data))
+	if (check && check != fold_sum(sum))
+		return RECORD_BAD;
+	uint32_t value_sum = value_len >= RECORD_LARGE ? crc_update(0, data + head, value_len) : 0;
+	sum = value_len >= RECORD_LARGE ? crc_join(sum, value_sum, value_len) : crc_update(sum, data + head, value_len);
+	if (sum != get_le32(data))
 		return RECORD_BAD;
 	take_fields(data, head, value_len, ret);
+	ret->value_sum = value_sum;
 	*ret_size = size;
 	return 0;
 }

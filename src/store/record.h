@@ -29,6 +29,7 @@
 #define STORE_RECORD_H
 
 #include <stdint.h>
+#include "base/block.h"
 #include "base/slice.h"
 
 enum record_type { RECORD_PUT = 1, RECORD_DELETE = 2, RECORD_FLUSH = 3, RECORD_SWAP = 4, RECORD_LOST = 5, RECORD_GAP = 6 };
@@ -36,6 +37,7 @@ enum record_flag { RECORD_COMMIT = 1, RECORD_EXPIRES = 2 };
 
 #define RECORD_HEADER 32
 #define RECORD_ALIGN 8
+#define RECORD_LARGE BLOCK_LEAST /* values of so many bytes are kept in blocks */
 #define RECORD_NO_CLAIM UINT32_MAX
 #define RECORD_NEVER INT64_MAX /* no expiry */
 
@@ -48,6 +50,7 @@ struct record {
 	uint32_t distance;
 	int64_t expire_wall_ms; /* RECORD_NEVER: none */
 	struct slice key, value;
+	uint32_t value_sum; /* crc_update(0) of the value, of RECORD_LARGE bytes and more only */
 };
 
 /* Bytes a record takes on disk. From 8 KiB on it is rounded up to 32 steps an octave, so that eleven bits name it exactly. */
@@ -63,6 +66,9 @@ uint32_t record_bind(uint32_t segment_seed, uint64_t offset);
 
 /* Writes the whole record, padding included: record_size() bytes. */
 void record_encode(char *out, const struct record *r, uint32_t bind);
+
+/* Writes all that comes before a large value, with the checksum that value_sum makes of it. Returns its bytes. */
+size_t record_encode_head(char *out, const struct record *r, uint32_t bind);
 
 /* Positive conditions of record_decode. */
 enum { RECORD_SHORT = 1, RECORD_BAD = 2 };

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define MAX_TREMBLE_MS 20 /* between two clocks read one after the other */
+#define SWEEP ((size_t)8 << 20) /* bytes of blocks given back in a turn */
 #define BACKLOG_LIMIT ((uint64_t)64 << 20) /* bytes in memory waiting for the disk */
 
 /* ---- positions ---- */
@@ -78,6 +79,9 @@ void store_poll(struct store *s)
 	else
 		compact_poll(s);
 	tail_trim(&s->tail, store_durable(s));
+	/* A little of it each turn. */
+	if (blocks_sweep(s->blocks, SWEEP))
+		store_notify(s);
 }
 
 void store_submit(struct store *s)
@@ -319,6 +323,11 @@ void store_prefetch(struct store *s, const struct store_probe *probes, size_t n)
 			cache_prefetch_entry(&s->cache, k[i].where);
 }
 
+struct blocks *store_blocks(struct store *s)
+{
+	return s->blocks;
+}
+
 void store_stats(const struct store *s, struct store_stats *ret)
 {
 	const struct sync *y = &s->sync;
@@ -326,6 +335,7 @@ void store_stats(const struct store *s, struct store_stats *ret)
 	*ret = (struct store_stats){
 		.cache_bytes = cache_bytes(&s->cache),
 		.tail_bytes = s->tail.bytes,
+		.block_bytes = atomic_load(&s->blocks->bytes),
 		.cache_hits = s->cache.hits,
 		.cache_misses = s->cache.misses,
 		.fetches = s->fetches,

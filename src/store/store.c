@@ -188,10 +188,11 @@ static int set_up(struct store *s)
 	/* Reserved whole, so that it never moves under a reading thread; pages never touched cost nothing. */
 	s->slot = table == MAP_FAILED ? NULL : table;
 	s->txn = txn_new(s);
+	s->blocks = blocks_new(!(s->options.flags & STORE_BLOCKING)); /* there, nobody need come again for the rest */
 	s->notify_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->notify_fd < 0)
 		return -errno;
-	if (!s->slot || !s->txn)
+	if (!s->slot || !s->txn || !s->blocks)
 		return -ENOMEM;
 	return cache_init(&s->cache, s->options.cache_size);
 }
@@ -210,6 +211,7 @@ static void release(struct store *s)
 	pack_free(&s->pack);
 	tail_free(&s->tail);
 	slots_free(s);
+	blocks_leave(s->blocks);
 	if (s->slot)
 		munmap(s->slot, LOCATOR_SLOTS * sizeof(*s->slot));
 	if (s->notify_fd >= 0)

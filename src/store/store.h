@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "base/block.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/io.h"
@@ -165,6 +166,9 @@ int64_t store_now(const struct store *s);                       /* steady millis
 int64_t store_from_wall(const struct store *s, int64_t wall_ms); /* wall time -> steady, saturating */
 int64_t store_to_wall(const struct store *s, int64_t steady_ms);
 
+/* Where the blocks are from that go in and out of this store. They may be kept for longer than it is open. */
+struct blocks *store_blocks(struct store *s);
+
 /* Run-time settings. */
 void store_set_durability(struct store *s, enum store_durability d, uint32_t interval_ms);
 void store_set_segment_size(struct store *s, uint64_t bytes);
@@ -237,6 +241,7 @@ struct txn *txn_begin(struct store *s, struct store_fetch *fetch);
 struct txn_value {
 	struct slice data; /* borrowed until commit or abort */
 	int64_t expire_ms; /* STORE_NO_EXPIRY: none */
+	struct block *block; /* what data lies in: with a reference it may be kept for longer; NULL: it may not */
 };
 
 /*
@@ -259,6 +264,8 @@ int txn_version(struct txn *t, unsigned db, struct slice key, uint64_t *ret_vers
  */
 int txn_put(struct txn *t, unsigned db, struct slice key, struct slice value, int64_t expire_ms);
 int txn_delete(struct txn *t, unsigned db, struct slice key);
+/* txn_put of a value that is perhaps a whole block, with its checksum: then the commit takes a reference instead of a copy. */
+int txn_put_value(struct txn *t, unsigned db, struct slice key, const struct txn_value *v);
 /* Gives the key another expiry: 0, STORE_ABSENT, STORE_PENDING, STORE_CORRUPT or an error, as txn_get and txn_put. */
 int txn_touch(struct txn *t, unsigned db, struct slice key, int64_t expire_ms);
 /* Deletes every key of a database. */
@@ -290,6 +297,7 @@ struct txn_op {
 	unsigned db, other; /* other: of TXN_SWAP */
 	struct slice key, value;
 	int64_t expire_ms;
+	struct block *block; /* that the value is; NULL: it is none */
 };
 size_t txn_ops(const struct txn *t, const struct txn_op **ret);
 
@@ -430,6 +438,7 @@ struct store_stats {
 	uint64_t keys, expiring;          /* all databases */
 	uint64_t keydir_bytes;            /* memory */
 	uint64_t cache_bytes, tail_bytes; /* memory */
+	uint64_t block_bytes;             /* memory of large values on their way in and out */
 	uint64_t cache_hits, cache_misses, fetches;
 	uint64_t segments, log_bytes;     /* files, and bytes used in them */
 	uint64_t live_bytes;              /* bytes of records that are the current version of their key */

@@ -32,6 +32,7 @@ struct group {
 	uint64_t offset, len; /* in the file; len without the zeros */
 	uint64_t zeros;
 	uint64_t end;         /* position behind it */
+	bool partial;         /* its last transaction goes on behind it */
 };
 
 static void set_state(struct store *s, enum sync_state state, int error, const char *what)
@@ -101,6 +102,10 @@ static void collect(struct sync *y, uint64_t written, uint64_t submitted, struct
 	*g = (struct group){ .offset = segment_offset(c->segment, written), .end = written };
 	for (const struct segment *segment = c->segment; c && c->segment == segment && g->count < MAX_VECTORS;) {
 		uint64_t end = chunk_end(c, submitted);
+		if (end <= g->end && end < submitted) { /* nothing stands behind the value before */
+			c = atomic_load_explicit(&c->next, memory_order_acquire);
+			continue;
+		}
 		if (end <= g->end)
 			break;
 		g->iov[g->count++] = (struct iovec){ c->data + (g->end - c->position), end - g->end };
@@ -108,6 +113,10 @@ static void collect(struct sync *y, uint64_t written, uint64_t submitted, struct
 		g->end = end;
 		c = end < submitted ? atomic_load_explicit(&c->next, memory_order_acquire) : NULL;
 	}
+	/* An empty chunk is not the rest of a transaction, and what is behind it may be of another segment. */
+	while (c && c->position < submitted && chunk_end(c, submitted) == c->position)
+		c = atomic_load_explicit(&c->next, memory_order_acquire);
+	g->partial = c && c->joined && c->position < submitted;
 }
 
 /* A small group that comes near the end of the allocated blocks takes zeros along, so that the next ones find blocks. */
@@ -137,7 +146,7 @@ static int write_group(struct store *s, struct group *g)
 	struct sync *y = &s->sync;
 
 	/* On a full disk only deletes come this far: they use up the reserve. Otherwise a group that would is refused whole. */
-	if (atomic_load_explicit(&y->state, memory_order_relaxed) != SYNC_FULL)
+	if (atomic_load_explicit(&y->state, memory_order_relaxed) != SYNC_FULL && !g->partial)
 		add_zeros(s, g);
 	ssize_t n = s->io->pwritev(s->io, y->fd, g->iov, g->count, g->offset);
 	if (n < 0)
@@ -290,12 +299,15 @@ static int write_some(struct store *s, uint64_t submitted)
 
 	if (r)
 		return r;
-	collect(y, written, submitted, &g);
-	r = write_group(s, &g);
-	if (r) {
-		y->garbage_end = g.offset + g.len + g.zeros;
-		refuse(s, sync_may_pass(r) ? SYNC_FULL : SYNC_FAILED, r, "write of");
-		return r;
+	/* What is told to be written ends with a transaction, so that a rollback leaves no half of one. */
+	for (g.end = written, g.partial = true; g.partial;) {
+		collect(y, g.end, submitted, &g);
+		r = write_group(s, &g);
+		if (r) {
+			y->garbage_end = g.offset + g.len + g.zeros;
+			refuse(s, sync_may_pass(r) ? SYNC_FULL : SYNC_FAILED, r, "write of");
+			return r;
+		}
 	}
 	/* Leave the chunks of this group before anybody learns that they are done: the owner may free them then. */
 	find_chunk(y, g.end);

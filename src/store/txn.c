@@ -200,14 +200,27 @@ static int add_op(struct txn *t, struct txn_op op, unsigned ns)
 
 int txn_put(struct txn *t, unsigned db, struct slice key, struct slice value, int64_t expire_ms)
 {
+	return txn_put_value(t, db, key, &(struct txn_value){ .data = value, .expire_ms = expire_ms });
+}
+
+static bool is_whole_block(const struct txn_value *v)
+{
+	return v->block && v->data.len && v->data.ptr == v->block->value.ptr && v->data.len == v->block->value.len;
+}
+
+int txn_put_value(struct txn *t, unsigned db, struct slice key, const struct txn_value *v)
+{
 	struct store *s = t->store;
+	struct slice value = v->data;
 
 	if (key.len > STORE_MAX_KEY || value.len > s->options.max_value) {
 		store_set_problem(s, "%s is %zu bytes, the limit is %u", key.len > STORE_MAX_KEY ? "the key" : "the value",
 			key.len > STORE_MAX_KEY ? key.len : value.len, key.len > STORE_MAX_KEY ? STORE_MAX_KEY : s->options.max_value);
 		return -EMSGSIZE;
 	}
-	struct txn_op op = { .kind = TXN_PUT, .db = db, .key = key, .value = value, .expire_ms = expire_ms };
+	struct txn_op op = { .kind = TXN_PUT, .db = db, .key = key, .value = value, .expire_ms = v->expire_ms };
+	if (is_whole_block(v))
+		op.block = v->block;
 	return add_op(t, op, t->ns_of[db]);
 }
 
@@ -230,7 +243,8 @@ int txn_touch(struct txn *t, unsigned db, struct slice key, int64_t expire_ms)
 	struct txn_value v;
 	int r = txn_get(t, db, key, &v);
 
-	return r ? r : txn_put(t, db, key, v.data, expire_ms);
+	v.expire_ms = expire_ms;
+	return r ? r : txn_put_value(t, db, key, &v);
 }
 
 int txn_flush(struct txn *t, unsigned db)
@@ -356,16 +370,19 @@ int txn_version(struct txn *t, unsigned db, struct slice key, uint64_t *ret_vers
 }
 
 /* From the log's tail: written by this process and never out of its memory, so there is nothing to check. */
-static bool read_tail(const struct store *s, uint64_t where, unsigned *ret_codec, struct slice *ret)
+static bool read_tail(const struct store *s, uint64_t where, unsigned *ret_codec, struct txn_value *ret)
 {
 	const struct segment *g = s->slot[locator_slot(where)];
-	const char *p = tail_at_segment(&s->tail, g, segment_position(g, locator_offset(where)));
+	uint64_t position = segment_position(g, locator_offset(where));
+	size_t there;
+	const char *p = tail_at_segment(&s->tail, g, position, &there);
 
 	if (!p)
 		return false;
-	size_t key_len = get_le32(p + 8), value_len = get_le32(p + 12);
+	size_t head = RECORD_HEADER + (p[5] & RECORD_EXPIRES ? 8 : 0) + (size_t)get_le32(p + 8), value_len = get_le32(p + 12);
 	*ret_codec = (unsigned char)p[6];
-	*ret = slice(p + RECORD_HEADER + (p[5] & RECORD_EXPIRES ? 8 : 0) + key_len, value_len);
+	ret->block = head + value_len > there ? tail_block_at(&s->tail, position + head) : NULL;
+	ret->data = ret->block ? ret->block->value : slice(p + head, value_len);
 	return true;
 }
 
@@ -375,18 +392,21 @@ static void remember(struct txn *t, uint64_t where, struct slice value)
 		t->cache_put[t->cache_puts++] = (struct txn_cache_put){ where, value };
 }
 
-/* From the page cache, or from the disk when the store was opened so. */
+/* From the page cache, or from the disk when the store was opened so. To read and check a large value takes too long for the owner anyway. */
 static int read_file(struct txn *t, uint64_t where, struct slice key, struct slice *ret)
 {
 	struct store *s = t->store;
 	size_t size = locator_size(where);
+	bool wait = s->options.flags & STORE_BLOCKING;
+
+	if (size >= RECORD_LARGE && !wait)
+		return STORE_PENDING;
 	int fd = store_segment_fd(s, s->slot[locator_slot(where)]);
 	char *data = fd < 0 ? NULL : txn_alloc(t, size);
 
 	if (!data)
 		return read_failed(s, where, fd < 0 ? fd : -ENOMEM);
-	int flags = s->options.flags & STORE_BLOCKING ? 0 : IO_NOWAIT;
-	ssize_t n = s->io->pread(s->io, fd, data, size, locator_offset(where), flags);
+	ssize_t n = s->io->pread(s->io, fd, data, size, locator_offset(where), wait ? 0 : IO_NOWAIT);
 	if (n == -EAGAIN)
 		return STORE_PENDING;
 	if (n < 0) {
@@ -398,51 +418,61 @@ static int read_file(struct txn *t, uint64_t where, struct slice key, struct sli
 	return r;
 }
 
-static int read_value(struct txn *t, uint64_t where, struct slice key, struct slice *ret)
+/* The copy that is put in anew must not overwrite its source. */
+static void remember_again(struct txn *t, uint64_t where, struct slice value)
+{
+	char *copy = txn_alloc(t, value.len);
+
+	if (!copy)
+		return;
+	memcpy(copy, value.ptr, value.len);
+	remember(t, where, slice(copy, value.len));
+}
+
+static int read_value(struct txn *t, uint64_t where, struct slice key, struct txn_value *ret)
 {
 	struct store *s = t->store;
+	const struct fetched *fetched;
+	struct slice *data = &ret->data;
 	bool aging = false;
-	struct slice bytes;
 	unsigned codec;
 
 	if (read_tail(s, where, &codec, ret))
-		return read_unpack(s, where, codec, *ret, ret);
-	if (cache_get(&s->cache, where, ret, &aging)) {
-		if (aging) { /* the copy that is put in anew must not overwrite its source */
-			char *copy = txn_alloc(t, ret->len);
-			if (copy) {
-				memcpy(copy, ret->ptr, ret->len);
-				remember(t, where, slice(copy, ret->len));
-			}
-		}
+		return read_unpack(s, where, codec, *data, data);
+	if (cache_get(&s->cache, where, data, &aging)) {
+		if (aging)
+			remember_again(t, where, *data);
 		return 0;
 	}
-	int r = t->fetch ? fetch_find(t->fetch, where, &bytes) : STORE_ABSENT;
+	int r = t->fetch ? fetch_find(t->fetch, where, &fetched) : STORE_ABSENT;
 	if (r == 0) {
-		r = read_check(s, where, bytes, key, ret);
+		r = read_record(s, where, fetched->good ? &fetched->record : NULL, key, data);
 		if (r == 0)
-			remember(t, where, *ret);
+			remember(t, where, *data);
+		/* Short ones have no checksum of their own. */
+		ret->block = data->len >= RECORD_LARGE && data->ptr == fetched->block->value.ptr ? fetched->block : NULL;
 		return r;
 	}
 	if (r < 0)
 		return read_failed(s, where, r);
-	return r == STORE_ABSENT ? read_file(t, where, key, ret) : r;
+	return r == STORE_ABSENT ? read_file(t, where, key, data) : r;
 }
 
-int txn_read(struct txn *t, unsigned ns, struct slice key, uint64_t where, struct slice *ret)
+int txn_read(struct txn *t, unsigned ns, struct slice key, uint64_t where, struct txn_value *ret)
 {
 	uint64_t damaged = t->store->damaged;
-	struct slice data;
-	int r = read_value(t, where, key, &data);
+	const struct fetched *fetched;
+	struct txn_value v = { 0 };
+	int r = read_value(t, where, key, &v);
 
 	if (t->store->damaged != damaged)
 		read_list(t->store, where, ns, key);
-	if (r == STORE_PENDING && t->fetch && fetch_find(t->fetch, where, &data) == STORE_ABSENT) {
+	if (r == STORE_PENDING && t->fetch && fetch_find(t->fetch, where, &fetched) == STORE_ABSENT) {
 		int added = fetch_add(t->fetch, where);
 		return added ? added : STORE_PENDING;
 	}
 	if (r == 0)
-		*ret = data;
+		*ret = v;
 	return r;
 }
 
@@ -450,18 +480,17 @@ int txn_get(struct txn *t, unsigned db, struct slice key, struct txn_value *ret)
 {
 	struct keydir_entry entry;
 	const struct txn_op *op;
-	struct slice data;
 	int r = look_up(t, db, key, &op, &entry);
 
 	if (r)
 		return r;
 	if (op) {
-		*ret = (struct txn_value){ op->value, op->expire_ms };
+		*ret = (struct txn_value){ op->value, op->expire_ms, op->block };
 		return 0;
 	}
-	r = txn_read(t, t->ns_of[db], key, entry.where, &data);
+	r = txn_read(t, t->ns_of[db], key, entry.where, ret);
 	if (r == 0)
-		*ret = (struct txn_value){ data, entry.expire_ms };
+		ret->expire_ms = entry.expire_ms;
 	return r;
 }
 

@@ -55,7 +55,7 @@ struct txn {
 const struct txn_op *txn_find_op(const struct txn *t, unsigned ns, struct slice key);
 
 /* The value of a record: 0, STORE_PENDING (listed, when there is a fetch), STORE_CORRUPT (listed in damaged/INDEX) or an error, as txn_get. */
-int txn_read(struct txn *t, unsigned ns, struct slice key, uint64_t where, struct slice *ret);
+int txn_read(struct txn *t, unsigned ns, struct slice key, uint64_t where, struct txn_value *ret);
 
 /* Remembers that the answer depends on a record or an absence. */
 void txn_see_record(struct txn *t, uint64_t where);

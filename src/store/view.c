@@ -267,5 +267,9 @@ int store_view_read(struct store_view *v, struct txn *t, struct slice *ret_value
 	txn_see_record(t, entry.where);
 	if (ret_version)
 		*ret_version = read_version(s, entry.where);
-	return txn_read(t, v->ns, key, entry.where, ret_value);
+	struct txn_value value;
+	int r = txn_read(t, v->ns, key, entry.where, &value);
+	if (r == 0)
+		*ret_value = value.data;
+	return r;
 }

@@ -13,6 +13,7 @@ blackbox_tests = \
 	tests/blackbox/protocol.t \
 	tests/blackbox/abuse.t \
 	tests/blackbox/durable.t \
+	tests/blackbox/large.t \
 	tests/blackbox/service.t \
 	tests/blackbox/config.t \
 	tests/blackbox/sockets.t \

@@ -61,7 +61,7 @@ static void compare_chunkings(
 static void write_back(const struct resp_request *q)
 {
 	struct buf out = { 0 };
-	struct resp_writer w = { &out, 2 };
+	struct resp_writer w = { .out = &out, .proto = 2 };
 	struct resp_reader again;
 	struct resp_request copy;
 

@@ -630,7 +630,7 @@ int txn_get(struct txn *t, unsigned db, struct slice key, struct txn_value *ret)
 		t->s->problem = "0000000001.seg, offset 4096: a record fails its checksum";
 		return STORE_CORRUPT;
 	}
-	*ret = (struct txn_value){ slice(e->bytes + e->key_len, e->value_len), e->expire_ms };
+	*ret = (struct txn_value){ slice(e->bytes + e->key_len, e->value_len), e->expire_ms, NULL };
 	return 0;
 }
 
@@ -679,8 +679,13 @@ int txn_put(struct txn *t, unsigned db, struct slice key, struct slice value, in
 	} else {
 		insert_at(d, i, e);
 	}
-	note(t, (struct txn_op){ TXN_PUT, db, 0, key, value, expire_ms });
+	note(t, (struct txn_op){ TXN_PUT, db, 0, key, value, expire_ms, NULL });
 	return 0;
+}
+
+int txn_put_value(struct txn *t, unsigned db, struct slice key, const struct txn_value *v)
+{
+	return txn_put(t, db, key, v->data, v->expire_ms);
 }
 
 int txn_delete(struct txn *t, unsigned db, struct slice key)
@@ -697,7 +702,7 @@ int txn_delete(struct txn *t, unsigned db, struct slice key)
 	save_before(t);
 	i = find(d, key, &found);
 	list_add(&t->removed, d->entry[i]);
-	note(t, (struct txn_op){ TXN_DELETE, db, 0, entry_key(d->entry[i]), slice("", 0), 0 });
+	note(t, (struct txn_op){ TXN_DELETE, db, 0, entry_key(d->entry[i]), slice("", 0), 0, NULL });
 	memmove(d->entry + i, d->entry + i + 1, (d->n - i - 1) * sizeof(*d->entry));
 	d->n--;
 	return 0;

@@ -382,7 +382,7 @@ static void test_lcs_limit(void)
 
 	memset(value, 'v', 1 << 20);
 	fixture_open();
-	cmd_run(client(0), argv, 3, &fx.out, &fx.result);
+	cmd_run(client(0), argv, 3, NULL, &fx.out, &fx.result);
 	run_line(0, "SET b vwv");
 	line_is(0, "LCS a b LEN", ":2\n");
 	line_is(0, "LCS a a LEN", "-ERR the values are too long for LCS: the product of their lengths is limited to 16777216\n");
@@ -402,14 +402,14 @@ static void test_dump(void)
 	unsigned bad = 0;
 
 	fixture_open();
-	cmd_run(client(0), argv, 3, &fx.out, &fx.result);
+	cmd_run(client(0), argv, 3, NULL, &fx.out, &fx.result);
 	run_line(0, "DUMP a");
 	ok(fx.out.len == 20 && memcmp(fx.out.ptr + 5, twelve, 13) == 0, "an integer is dumped as one, with version and checksum");
 	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
 		for (size_t j = 0; j < lens[i]; j++)
 			value[j] = (char)random();
 		argv[2] = slice(value, lens[i]);
-		cmd_run(client(0), argv, 3, &fx.out, &fx.result);
+		cmd_run(client(0), argv, 3, NULL, &fx.out, &fx.result);
 		run_line(0, "DUMP a");
 		copy.len = 0;
 		buf_append_slice(&copy, buf_slice(&fx.out));
@@ -418,12 +418,12 @@ static void test_dump(void)
 		for (size_t cut = 0; cut < dump.len && cut < 40; cut++) {
 			restore[3] = slice(dump.ptr, dump.len - cut - 1);
 			buf_reset(&fx.out, 0);
-			cmd_run(client(0), restore, 5, &fx.out, &fx.result);
+			cmd_run(client(0), restore, 5, NULL, &fx.out, &fx.result);
 			bad += fx.out.ptr[0] != '-';
 		}
 		restore[3] = dump;
 		buf_reset(&fx.out, 0);
-		cmd_run(client(0), restore, 5, &fx.out, &fx.result);
+		cmd_run(client(0), restore, 5, NULL, &fx.out, &fx.result);
 		run_line(0, "GET b");
 		snprintf(head, sizeof(head), "$%zu\r\n", lens[i]);
 		ok(fx.out.len == strlen(head) + lens[i] + 2 && memcmp(fx.out.ptr, head, strlen(head)) == 0 &&
@@ -468,7 +468,7 @@ static void test_queue_limit(void)
 	run_line(0, "MULTI");
 	for (int i = 0; i < 8; i++) {
 		buf_reset(&fx.out, 0);
-		cmd_run(client(0), argv, 3, &fx.out, &fx.result);
+		cmd_run(client(0), argv, 3, NULL, &fx.out, &fx.result);
 	}
 	reply_is("-ERR the commands of a transaction take at most 67108864 bytes of memory\n",
 		"the queue of MULTI is bounded and says so");

@@ -211,7 +211,7 @@ static inline void run_line(int i, const char *line)
 	size_t argc = split_line(line, text, argv);
 
 	buf_reset(&fx.out, 1 << 20);
-	fx.status = cmd_run(client(i), argv, argc, &fx.out, &fx.result);
+	fx.status = cmd_run(client(i), argv, argc, NULL, &fx.out, &fx.result);
 	free(text);
 }
 

@@ -189,7 +189,7 @@ static void test_limits(void)
 	for (int i = 1; i <= 65536; i++)
 		argv[i] = slice(names.ptr + 5 * (i - 1), 5);
 	buf_reset(&fx.out, 0);
-	cmd_run(client(0), argv, 65537, &fx.out, &fx.result);
+	cmd_run(client(0), argv, 65537, NULL, &fx.out, &fx.result);
 	is_int((int64_t)fx.env->pubsub.topics.count, 65536, "a client subscribes to as many channels as it may");
 	line_is(0, "SUBSCRIBE x", "-ERR a connection subscribes to at most 65536 channels and patterns\n");
 	line_is(1, "PUBLISH 00001 x", ":1\n");
@@ -197,7 +197,7 @@ static void test_limits(void)
 	is_int((int64_t)fx.env->pubsub.topics.count, 0, "and leaves them all");
 	memset(line, 'n', 64 << 20);
 	buf_reset(&fx.out, 0);
-	cmd_run(client(0), (struct slice[]){ SLICE("SUBSCRIBE"), slice(line, (64 << 20) + 1) }, 2, &fx.out, &fx.result);
+	cmd_run(client(0), (struct slice[]){ SLICE("SUBSCRIBE"), slice(line, (64 << 20) + 1) }, 2, NULL, &fx.out, &fx.result);
 	reply_is("-ERR the names a connection subscribes to are at most 67108864 bytes together\n", "the bytes of the names are bounded");
 	fixture_close();
 	buf_free(&names);

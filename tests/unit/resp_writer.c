@@ -67,7 +67,7 @@ static void test_replies(void)
 	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++)
 		for (int proto = 2; proto <= 3; proto++) {
 			struct buf out = { 0 };
-			struct resp_writer w = { &out, proto };
+			struct resp_writer w = { .out = &out, .proto = proto };
 			char name[200];
 			buf_append_str(&out, "x"); /* replies are appended, not put */
 			write_reply(&w, (int)i);
@@ -86,7 +86,7 @@ static void test_lengths(void)
 	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
 		size_t n = lengths[i];
 		struct buf out = { 0 }, value = { 0 }, expected = { 0 };
-		struct resp_writer w = { &out, 2 };
+		struct resp_writer w = { .out = &out, .proto = 2 };
 		char name[80];
 		while (value.len < n)
 			buf_append_char(&value, (char)(value.len * 31));
@@ -105,7 +105,7 @@ static void test_lengths(void)
 static void test_late_array(void)
 {
 	struct buf out = { 0 };
-	struct resp_writer w = { &out, 3 };
+	struct resp_writer w = { .out = &out, .proto = 3 };
 
 	resp_ok(&w);
 	size_t outer = resp_array_begin(&w);
@@ -134,7 +134,7 @@ static void test_late_array(void)
 static void test_no_memory(void)
 {
 	struct buf out = { 0 };
-	struct resp_writer w = { &out, 2 };
+	struct resp_writer w = { .out = &out, .proto = 2 };
 
 	resp_int(&w, 5);
 	size_t mark = resp_array_begin(&w);

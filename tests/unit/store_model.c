@@ -15,6 +15,7 @@
 
 #define KEYS 24      /* distinct keys a database */
 #define DATABASES 3
+#define MAX_STEPS 60 /* of a transaction */
 #define HISTORY 4096 /* commits between two moments known to be durable */
 
 struct cell {
@@ -48,6 +49,8 @@ struct world {
 	char snapshot[20];        /* name of the last one made; empty: none */
 	struct state snapshot_state;
 	unsigned snapshots;
+	struct block *block[MAX_STEPS]; /* of the open transaction */
+	size_t blocks;
 	bool lockstep, merges, failing;
 	enum store_durability durability;
 	char why[200];
@@ -122,6 +125,17 @@ static bool is_alive(const struct world *w, const struct cell *c)
 
 /* ---- one transaction, on both sides ---- */
 
+/* It lives as long as the transaction. */
+static struct block *make_block(struct world *w, struct slice value)
+{
+	struct block *b = block_new(store_blocks(w->store), value.len, value.len);
+
+	memcpy(b->memory, value.ptr, value.len);
+	block_take(b, value.len);
+	w->block[w->blocks++] = b;
+	return b;
+}
+
 static bool step_put(struct world *w, struct txn *t, struct state *s, char *memory)
 {
 	unsigned db = (unsigned)pick(w, DATABASES), k = (unsigned)pick(w, KEYS);
@@ -134,7 +148,10 @@ static bool step_put(struct world *w, struct txn *t, struct state *s, char *memo
 		expire = store_from_wall(w->store, c.expire_wall_ms);
 	}
 	size_t key_len = make_key(key, k), len = make_value(value, c.value);
-	int r = txn_put(t, db, slice(key, key_len), slice(value, len), expire);
+	/* What is large is a matter of the caller: small values in blocks go the way of large ones. */
+	struct block *block = pick(w, 3) == 0 ? make_block(w, slice(value, len)) : NULL;
+	struct txn_value v = { block ? block->value : slice(value, len), expire, block };
+	int r = txn_put_value(t, db, slice(key, key_len), &v);
 	if (r == 0)
 		s->cell[db][k] = c;
 	return r == 0;
@@ -287,7 +304,7 @@ static void run_transaction(struct world *w)
 {
 	struct state next = *last_state(w);
 	struct txn *t = txn_begin(w->store, NULL);
-	size_t steps = pick(w, 8) == 0 ? 1 + pick(w, 30) : 1 + pick(w, 2);
+	size_t steps = pick(w, 8) == 0 ? 1 + pick(w, pick(w, 4) ? 30 : MAX_STEPS) : 1 + pick(w, 2);
 	char *memory = malloc(steps * 71000);
 	bool good = true, abort = pick(w, 20) == 0;
 	uint64_t position, before = store_position(w->store);
@@ -311,6 +328,8 @@ static void run_transaction(struct world *w)
 		w->position[w->count++] = store_position(w->store);
 		w->taken_back = 0;
 	}
+	while (w->blocks)
+		block_unref(w->block[--w->blocks]);
 	free(memory);
 }
 

@@ -1,6 +1,6 @@
 # The storage engine under every kind of damage and failure. Whether these tests would notice a bug: tests/store-mutants.
 STORE_MORE_TESTS = tests/unit/store_merge.t tests/unit/store_checkpoint.t tests/unit/store_recovery.t tests/unit/store_txn.t tests/unit/store_faults.t tests/unit/store_snapshot.t tests/unit/store_restore.t \
-	tests/unit/store_offline.t tests/unit/store_pack.t tests/unit/store_scrub.t tests/unit/store_view.t tests/unit/store_meet.t
+	tests/unit/store_offline.t tests/unit/store_pack.t tests/unit/store_scrub.t tests/unit/store_view.t tests/unit/store_large.t tests/unit/store_meet.t
 check_PROGRAMS += $(STORE_MORE_TESTS)
 TESTS += $(STORE_MORE_TESTS)
 STORE_WRAP = -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
@@ -11,6 +11,8 @@ tests_unit_store_checkpoint_t_SOURCES = tests/unit/store_checkpoint.c tests/unit
 tests_unit_store_checkpoint_t_LDADD = libsim.la libstore.la libbase.la
 tests_unit_store_merge_t_SOURCES = tests/unit/store_merge.c tests/unit/store_fixture.h
 tests_unit_store_merge_t_LDADD = libsim.la libstore.la libbase.la
+tests_unit_store_large_t_SOURCES = tests/unit/store_large.c tests/unit/store_fixture.h
+tests_unit_store_large_t_LDADD = libsim.la libstore.la libbase.la
 tests_unit_store_txn_t_SOURCES = tests/unit/store_txn.c tests/unit/store_fixture.h
 tests_unit_store_txn_t_LDADD = libsim.la libstore.la libbase.la
 tests_unit_store_snapshot_t_SOURCES = tests/unit/store_snapshot.c tests/unit/store_fixture.h
