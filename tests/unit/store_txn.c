@@ -475,6 +475,17 @@ static uint64_t seen_by_scan(struct fx *f, unsigned db)
 	return seen;
 }
 
+static uint64_t seen_by_count(struct fx *f, unsigned db)
+{
+	struct txn *t = txn_begin(f->store, NULL);
+	uint64_t seen;
+
+	txn_count(t, db);
+	seen = txn_seen(t);
+	txn_abort(t);
+	return seen;
+}
+
 static void check_stalled(struct fx *f, const char *what)
 {
 	uint64_t releasable = store_releasable(f->store);
@@ -503,7 +514,8 @@ static void test_positions(void)
 	fx_put_in(&f, 2, SLICE("moved"), SLICE("durable"), STORE_NO_EXPIRY);
 	stall(&f);
 	uint64_t durable = store_position(f.store);
-	ok(seen_by_get(&f, 0, "old") <= durable && seen_by_get(&f, 0, "never") <= durable && seen_by_scan(&f, 0) <= durable,
+	ok(seen_by_get(&f, 0, "old") <= durable && seen_by_get(&f, 0, "never") <= durable && seen_by_scan(&f, 0) <= durable &&
+			seen_by_count(&f, 0) <= durable,
 		"with everything durable no read has to wait");
 
 	t = txn_begin(f.store, NULL);
@@ -514,6 +526,7 @@ static void test_positions(void)
 	ok(is_held(&f, position), "its reply is held");
 	ok(is_held(&f, seen_by_get(&f, 0, "new")) && is_held(&f, seen_by_peek(&f, 0, "new")), "so is a read of the value");
 	ok(is_held(&f, seen_by_scan(&f, 0)), "and a scan that shows its key");
+	ok(is_held(&f, seen_by_count(&f, 0)), "and a count that has it in");
 	ok(seen_by_get(&f, 0, "old") <= durable && seen_by_get(&f, 0, "never") <= durable, "reads of other keys are not");
 
 	fx_delete(&f, "gone");
