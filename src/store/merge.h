@@ -29,7 +29,7 @@
 #include "store/store.h"
 #include "store/window.h"
 
-#define MERGE_PIECE 128 /* records the owner looks at in one turn */
+#define MERGE_PIECE 64 /* records the owner looks at in one turn */
 
 struct merge_item {
 	struct record r;

@@ -13,13 +13,14 @@
 
 #include "base/thread.h"
 
-#define READ_STEP ((size_t)1 << 20)   /* bytes of one batch, or one record */
-#define MAX_ITEMS 16384               /* records of one batch */
-#define WRITE_STEP ((size_t)1 << 20)  /* bytes gathered for one write */
-#define SYNC_STEP ((uint64_t)8 << 20) /* bytes written between syncs: a large one would make the log's own sync wait */
-#define BACKGROUND_NICE 10            /* not less: under load it would fall behind the garbage that the load makes */
-#define RETRY_MS 1000                 /* until a catalog that could not be written is tried again */
-#define PACE_MS 20                    /* a rest that is shorter is not taken */
+#define READ_STEP ((size_t)256 << 10)  /* not more: a copy in the kernel is not left for a client; bytes of one batch, or one record */
+#define MAX_ITEMS 4096                 /* records of one batch */
+#define WRITE_STEP ((size_t)128 << 10) /* bytes gathered for one write */
+#define SYNC_MOST ((uint64_t)8 << 20)  /* bytes written between syncs */
+#define SYNC_PART 128                  /* of what the rate lets through in a second: the log's own sync waits for this one */
+#define BACKGROUND_NICE 10             /* not less: under load it would fall behind the garbage that the load makes */
+#define RETRY_MS 1000                  /* until a catalog that could not be written is tried again */
+#define PACE_MS 20                     /* a rest that is shorter is not taken */
 
 /* ---- waiting ---- */
 
@@ -186,6 +187,13 @@ static struct segment *current_output(const struct merge *m)
 	return m->out_fd >= 0 ? m->output[m->outputs - 1] : NULL;
 }
 
+static uint64_t sync_step(const struct merge *m)
+{
+	uint64_t step = atomic_load(&m->rate) / SYNC_PART;
+
+	return step && step < SYNC_MOST ? step : SYNC_MOST;
+}
+
 static int write_out(struct merge *m)
 {
 	struct store *s = m->store;
@@ -201,7 +209,7 @@ static int write_out(struct merge *m)
 	uint64_t len = m->out.len;
 	m->unsynced += len;
 	buf_reset(&m->out, WRITE_STEP * 2);
-	if (m->unsynced >= SYNC_STEP) {
+	if (m->unsynced >= sync_step(m)) {
 		int r = s->io->fdatasync(s->io, m->out_fd);
 		if (r)
 			return fail(m, r, "syncing", g);
