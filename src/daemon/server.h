@@ -69,7 +69,8 @@ struct server {
 
 	size_t output_bytes;
 	size_t query_limit, output_limit, output_total, max_clients; /* from the options */
-	uint64_t descriptors;                                        /* how many we may have */
+	uint64_t descriptors;                                        /* how many connections may have */
+	unsigned open_segments;                                      /* and files of segments */
 	uint64_t start_wall_ms, start_ms;
 	uint64_t received, rejected, net_in, net_out;
 	uint64_t recovery_done, recovery_total, recovery_said_ms, recovery_logged_ms;

@@ -18,7 +18,9 @@
 #include "daemon/probe.h"
 #include "daemon/server.h"
 
-#define STORE_DESCRIPTORS 32 /* kept free for the store: segments, directories, checkpoints */
+#define SEGMENT_DESCRIPTORS 16 /* at least so many are for open segments; of more than usual an eighth, up to SEGMENTS_MOST */
+#define SEGMENTS_MOST 128
+#define STORE_DESCRIPTORS 16 /* kept free for the store: directories, checkpoints, merge, snapshots */
 #define OWN_DESCRIPTORS 16   /* the loop, signals, sockets, standard streams */
 #define RECOVERY_PATIENCE_MS 30000
 
@@ -27,13 +29,16 @@
 static void raise_descriptors(struct server *s)
 {
 	struct rlimit limit = { 0 };
-	uint64_t wanted = option_number(&s->options, OPTION_MAX_CLIENTS), spare = STORE_DESCRIPTORS + OWN_DESCRIPTORS;
+	uint64_t wanted = option_number(&s->options, OPTION_MAX_CLIENTS), spare, segments;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
 		struct rlimit more = { limit.rlim_max, limit.rlim_max };
 		if (setrlimit(RLIMIT_NOFILE, &more) == 0)
 			limit = more;
 	}
+	segments = limit.rlim_cur / 8 < SEGMENT_DESCRIPTORS ? SEGMENT_DESCRIPTORS : limit.rlim_cur / 8 < SEGMENTS_MOST ? limit.rlim_cur / 8 : SEGMENTS_MOST;
+	spare = segments + STORE_DESCRIPTORS + OWN_DESCRIPTORS;
+	s->open_segments = (unsigned)segments;
 	s->descriptors = limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur > spare + 1 ? limit.rlim_cur - spare : 1;
 	if (s->descriptors < wanted)
 		log_warning("max-clients is %" PRIu64 ", the limit of open files (LimitNOFILE) allows %" PRIu64, wanted,
@@ -170,6 +175,7 @@ int server_open_store(struct server *s)
 		.max_value = (uint32_t)option_number(o, OPTION_MAX_VALUE_SIZE),
 		.durability = (enum store_durability)option_number(o, OPTION_DURABILITY),
 		.interval_ms = (uint32_t)option_number(o, OPTION_DURABILITY_INTERVAL),
+		.open_segments = s->open_segments,
 		.cache_size = option_number(o, OPTION_CACHE_SIZE), /* not set: UINT64_MAX, the store's default */
 		.event = on_store_event,
 		.progress = on_store_progress,

@@ -97,6 +97,7 @@ int fetch_add(struct store_fetch *f, uint64_t where)
 	item->fetch = f;
 	item->where = where;
 	item->segment = f->store->slot[locator_slot(where)];
+	slots_want(f->store, item->segment);
 	item->segment->readers++;
 	if (f->last)
 		f->last->next = item;

@@ -188,6 +188,13 @@ struct segment **slots_list(struct store *s, size_t *ret_count);
 /* Whether keys live in segments that the catalog does not name: in the outputs of a merge that is not over. */
 bool slots_hold_unnamed(const struct store *s);
 void slots_stats(const struct store *s, struct store_stats *ret);
+/*
+ * The owner is about to read a segment, itself or by a fetch thread. Before too many are open this closes those that were not wanted for the longest
+ * time. A descriptor may be used by other threads while its segment is active, or has readers; then it is left alone.
+ */
+void slots_want(struct store *s, struct segment *g);
+/* Closes all that nobody uses: there are no descriptors left. */
+void slots_close_idle(struct store *s);
 /* One reader less (segment.h). */
 void slots_unpin(struct store *s, struct segment *g);
 
@@ -216,6 +223,8 @@ struct store {
 	unsigned slots;        /* slots ever used */
 	struct slot_list freed, reusable;
 	unsigned slots_before_reuse; /* so many freed slots are worth emptying the value cache */
+	uint64_t uses;         /* of descriptors of segments, counted: segment.used */
+	unsigned opens;        /* descriptors that may have been opened since some were closed */
 	struct segment *active;
 	uint64_t next_number;
 	pthread_mutex_t catalog_lock;  /* held while the catalog is replaced; taken before table_lock */

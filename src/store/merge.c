@@ -276,7 +276,7 @@ int merge_start(struct store *s, struct segment **input, size_t n, uint64_t clea
 	m->begun_at = m->settle_at = s->position;
 	m->rollbacks = s->rolled_back;
 	m->next_first = input[0]->first;
-	m->out_fd = -1;
+	m->in_fd = m->out_fd = -1;
 	atomic_store(&m->rate, s->compact.settings.rate);
 	atomic_store(&m->paused, s->compact.paused);
 	for (size_t i = 0; i < n; i++)

@@ -88,7 +88,7 @@ struct merge {
 	/* The thread's. */
 	struct merge_batch batch[2];
 	struct buf out;         /* bytes of the current output not yet written */
-	int out_fd;
+	int in_fd, out_fd;      /* -1: none is open */
 	uint64_t unsynced;
 	uint64_t *from;         /* places in the inputs of the values in the outputs, in their order */
 	size_t froms, froms_cap;

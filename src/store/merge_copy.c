@@ -6,6 +6,7 @@
 #include "store/window.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,7 +153,7 @@ static int read_batch(struct merge *m, struct merge_batch *b, struct segment *g,
 	struct slice bytes;
 	uint64_t begun = *at;
 
-	*w = (struct window){ .io = m->store->io, .fd = atomic_load(&g->fd), .step = READ_STEP, .limit = g->size, .data = w->data };
+	*w = (struct window){ .io = m->store->io, .fd = m->in_fd, .step = READ_STEP, .limit = g->size, .data = w->data };
 	w->data.len = 0; /* of another place */
 	int r = window_at(w, *at, READ_STEP, &bytes);
 	for (b->items = b->answered = 0; r == 0 && b->items < MAX_ITEMS && *at < g->size;) {
@@ -233,7 +234,8 @@ static int end_output(struct merge *m)
 		return fail(m, r, "syncing", g);
 	m->next_first = segment_position(g, g->size);
 	m->unsynced = 0;
-	m->out_fd = -1; /* the segment has it */
+	s->io->close(s->io, m->out_fd); /* it is opened again where it is read */
+	m->out_fd = -1;
 	return 0;
 }
 
@@ -252,8 +254,30 @@ static int begin_output(struct merge *m)
 		m->out_fd = -1;
 		return fail(m, r, "making", g);
 	}
-	atomic_store(&g->fd, m->out_fd);
 	return 0;
+}
+
+/*
+ * The thread reads segments through descriptors of its own, one at a time: those of the segments are the owner's to close, and a merge of many must
+ * not need one for each.
+ */
+static int open_input(struct merge *m, const struct segment *g)
+{
+	char name[SEGMENT_NAME_SIZE];
+
+	segment_name(name, g->number);
+	int fd = m->store->io->open(m->store->io, m->store->dir, name, O_RDONLY, 0);
+	if (fd < 0)
+		return fail(m, fd, "opening", g);
+	m->in_fd = fd;
+	return 0;
+}
+
+static void close_input(struct merge *m)
+{
+	if (m->in_fd >= 0)
+		m->store->io->close(m->store->io, m->in_fd);
+	m->in_fd = -1;
 }
 
 static int note_place(struct merge *m, uint64_t where)
@@ -350,7 +374,7 @@ static int copy_batch(struct merge *m, const struct merge_batch *b)
 
 static int copy_segment(struct merge *m, struct segment *g)
 {
-	int fd = store_segment_fd(m->store, g), r = fd < 0 ? fail(m, fd, "opening", g) : 0;
+	int r = open_input(m, g);
 	struct merge_batch *judged = NULL, *next = &m->batch[0];
 
 	for (uint64_t at = SEGMENT_HEADER, begun = at; r == 0 && (at < g->size || judged); begun = at) {
@@ -367,6 +391,7 @@ static int copy_segment(struct merge *m, struct segment *g)
 		judged = more ? next : NULL;
 		next = &m->batch[next == &m->batch[0]];
 	}
+	close_input(m);
 	return r;
 }
 
@@ -405,7 +430,7 @@ static int name_outputs(struct merge *m)
 /* The batches take turns across all segments: the one before may still be with the owner. */
 static int move_segment(struct merge *m, struct segment *g, size_t *next, unsigned *turn)
 {
-	int r = 0;
+	int r = open_input(m, g);
 
 	for (uint64_t at = SEGMENT_HEADER; r == 0 && at < g->size;) {
 		struct merge_batch *b = &m->batch[(*turn)++ % 2];
@@ -416,6 +441,7 @@ static int move_segment(struct merge *m, struct segment *g, size_t *next, unsign
 		if (r == 0)
 			r = post(m, MERGE_MOVE, b);
 	}
+	close_input(m);
 	return r;
 }
 
@@ -465,6 +491,9 @@ static void remove_outputs(struct merge *m)
 {
 	struct store *s = m->store;
 
+	if (m->out_fd >= 0)
+		s->io->close(s->io, m->out_fd);
+	m->out_fd = -1;
 	for (size_t i = 0; i < m->outputs; i++) {
 		int fd = atomic_exchange(&m->output[i]->fd, -1);
 		if (fd >= 0)

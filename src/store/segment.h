@@ -56,7 +56,8 @@ struct segment {
 	uint64_t judged;     /* every record was the current version of its key at some moment after this position; 0: not known */
 	uint64_t kept;       /* bytes of its records that are no values: tombstones a merge had to keep */
 	struct segment *previous; /* the active segment before this one; valid until this one is complete */
-	_Atomic int fd;      /* -1: not opened yet. Opened by the thread that first needs it. */
+	uint64_t used;       /* when the owner last wanted its descriptor: slots.c */
+	_Atomic int fd;      /* -1: not open. Opened by the thread that needs it, closed by the owner: slots.c */
 };
 
 /* A place in the segment's file and the same place in the log. */

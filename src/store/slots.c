@@ -93,6 +93,54 @@ void slots_unpin(struct store *s, struct segment *g)
 		store_notify(s); /* a merge may wait for that */
 }
 
+/* ---- descriptors ---- */
+
+static bool is_idle(const struct store *s, const struct segment *g)
+{
+	return g && g != s->active && atomic_load(&g->complete) && g->readers == 0 && atomic_load(&g->role) != SEGMENT_OUTPUT &&
+		atomic_load(&g->fd) >= 0;
+}
+
+static int compare_uses(const void *a, const void *b)
+{
+	const struct segment *x = *(struct segment *const *)a, *y = *(struct segment *const *)b;
+
+	return x->used < y->used ? -1 : x->used > y->used;
+}
+
+/* Leaves `keep` of the idle ones open. */
+static void close_idle(struct store *s, size_t keep)
+{
+	struct segment **list = malloc((s->slots ? s->slots : 1) * sizeof(struct segment *));
+	size_t n = 0;
+
+	for (unsigned i = 0; list && i < s->slots; i++)
+		if (is_idle(s, s->slot[i]))
+			list[n++] = s->slot[i];
+	if (n > keep)
+		qsort(list, n, sizeof(struct segment *), compare_uses);
+	for (size_t i = 0; i + keep < n; i++) {
+		int fd = atomic_exchange(&list[i]->fd, -1);
+		if (fd >= 0)
+			s->io->close(s->io, fd);
+	}
+	free(list);
+	s->opens = 0;
+}
+
+void slots_want(struct store *s, struct segment *g)
+{
+	g->used = ++s->uses;
+	/* Half of them stay, so that looking for them is paid for by as many openings as the other half. */
+	if (atomic_load_explicit(&g->fd, memory_order_relaxed) < 0 && ++s->opens > s->options.open_segments / 2)
+		close_idle(s, s->options.open_segments / 2);
+}
+
+void slots_close_idle(struct store *s)
+{
+	close_idle(s, 0);
+}
+
 /* ---- order ---- */
 
 static int compare_places(const void *a, const void *b)

@@ -13,6 +13,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define OPEN_SEGMENTS 64
+
 void store_set_problem(struct store *s, const char *format, ...)
 {
 	va_list ap;
@@ -107,6 +109,7 @@ struct segment *store_begin_segment(struct store *s)
 	g->previous = s->active;
 	s->active->sealed = true;
 	s->active = g;
+	s->opens++; /* the one before stays open */
 	segment_name(name, g->number);
 	store_tell(s, (struct store_event){ .kind = STORE_EVENT_ROTATED, .file = name }, "%s: begun", name);
 	return g;
@@ -153,6 +156,8 @@ static int check_options(struct store_options *o, struct error *e)
 		o->interval_ms = 1000;
 	if (o->cache_size == UINT64_MAX)
 		o->cache_size = CACHE_DEFAULT;
+	if (o->open_segments == 0)
+		o->open_segments = OPEN_SEGMENTS;
 	if (!o->io)
 		o->io = &io_system;
 	if (!o->clock)

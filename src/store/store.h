@@ -94,6 +94,7 @@ struct store_options {
 	enum store_codec compression; /* of values */
 	int compression_level;    /* 1 (fastest) to 9 (smallest); 0: 1 */
 	uint32_t compression_min; /* bytes of the shortest value to compress; 0: 1024 */
+	unsigned open_segments; /* about so many are kept open for reading, others are opened when they are read; 0: 64 */
 	uint64_t cache_size;  /* bytes of values kept in memory beside the log's tail; UINT64_MAX: the default */
 	struct io *io;             /* NULL: io_system */
 	const struct clock *clock; /* NULL: clock_system */

@@ -401,7 +401,13 @@ static int read_file(struct txn *t, uint64_t where, struct slice key, struct sli
 
 	if (size >= RECORD_LARGE && !wait)
 		return STORE_PENDING;
-	int fd = store_segment_fd(s, s->slot[locator_slot(where)]);
+	struct segment *g = s->slot[locator_slot(where)];
+	slots_want(s, g);
+	int fd = store_segment_fd(s, g);
+	if (fd == -EMFILE) {
+		slots_close_idle(s);
+		fd = store_segment_fd(s, g);
+	}
 	char *data = fd < 0 ? NULL : txn_alloc(t, size);
 
 	if (!data)

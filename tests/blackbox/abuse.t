@@ -524,14 +524,33 @@ def test_repeated_values():
 def test_more_segments_than_descriptors():
     kvd = Kvd(segment_size="1M").start()
     c = kvd.client(timeout=60)
-    for i in range(80):
-        c.must("SET", f"k{i}", b"%d" % i * 400000)
+    for i in range(150):
+        c.must("SET", f"k{i}", b"%4d" % i * 5000)
+        c.must("SET", f"s{i}", i)
+        c.must("KVD.ROTATE")
     kvd.stop()
-    ok(len(kvd.segments()) > 64, "more segments than descriptors", str(len(kvd.segments())))
+    n = len(kvd.segments())
+    ok(n >= 150, "more segments than descriptors", str(n))
     kvd.start(limits={resource.RLIMIT_NOFILE: 64})
     c = kvd.client(timeout=60)
-    is_(c("GET", "k7"), b"7" * 400000, "it starts and serves all the same")
-    is_(c("SET", "new", "1"), OK, "and takes writes")
+    for name in ("one way", "and back"):
+        order = range(150) if name == "one way" else range(149, -1, -1)
+        wrong = [i for i in order if c("GET", f"k{i}") != b"%4d" % i * 5000 or c("GET", f"s{i}") != b"%d" % i]
+        is_(wrong, [], f"it starts and serves all of them, {name}")
+    ok(kvd.fds() < 50, "with few of them open", str(kvd.fds()))
+    is_(c("SET", "new", "1"), OK, "it takes writes")
+    for i in range(0, 150, 3):
+        c.must("DEL", f"k{i}")
+    ok(not isinstance(c("BGSAVE"), Error), "a snapshot of all of them begins")
+    ok(poll(lambda: b"rdb_bgsave_in_progress:0" in c("INFO", "persistence"), 60), "and ends")
+    ok(b"rdb_last_bgsave_status:ok" in c("INFO", "persistence"), "well")
+    reply = c("KVD.COMPACT", "FORCE", "SYNC")
+    ok(not isinstance(reply, Error), "all of them are merged", repr(reply))
+    reply = c("KVD.VERIFY")
+    ok(not isinstance(reply, Error), "and read back", repr(reply)[:200])
+    wrong = [i for i in range(150) if c("GET", f"k{i}") != (b"%4d" % i * 5000 if i % 3 else None)]
+    is_(wrong, [], "and everything is right afterwards")
+    ok(kvd.fds() < 60, "no descriptor was left open", str(kvd.fds()))
 
 
 def test_kill_others():
