@@ -165,7 +165,9 @@ static void meet(enum merge_ask step, enum simdisk_call call, int error, const c
 	position = store_position(f.store);
 	fx_put(&f, "ac", "not yet on disk"); /* makes a record obsolete that is to be merged */
 	store_set_compaction(f.store, &(struct store_compaction){ .garbage_ratio = 1, .min_garbage = 1 });
+	simdisk_hold(f.disk, SIM_READ, true); /* the tick itself answers a thread that is quick */
 	store_compact_tick(f.store);
+	simdisk_hold(f.disk, SIM_READ, false);
 	if (!reach(&f, step))
 		bail("the merge does not come to %s", name);
 	if (store_durable(f.store) > position) { /* the merge has waited for that one */
