@@ -161,7 +161,7 @@ def arguments():
     p.add_argument("--random-keys", type=int, default=1000000)
     p.add_argument("--keys", type=numbers, default=[1000000],
         help="sizes for memory and start, as 1000000,10000000")
-    p.add_argument("--merge-keys", type=int, default=2000000, help="keys for merge, and for cold reads half of them")
+    p.add_argument("--merge-keys", type=int, default=2000000, help="keys for merge, and for cold reads an eighth of them")
     p.add_argument("--value", type=int, default=100)
     p.add_argument("--large", type=numbers, default=[1, 16, 64, 256, 512], help="MiB of the large values")
     p.add_argument("--no-redis", action="store_true")
