@@ -5,6 +5,7 @@
  * damage, and then the store does not open. The two are told apart by what records claim: each names a position that was known to be durable
  * when it was written, so a bad record below the claim of a later good one was once whole on disk.
  */
+#include "store/damaged.h"
 #include "store/replay.h"
 #include "store/verify.h"
 
@@ -56,27 +57,12 @@ static void keep_tail(struct replay *p, uint64_t from, uint64_t to)
 	struct store *s = p->s;
 	struct io *io = s->io;
 	char name[64];
-	struct slice bytes;
 
-	int r = io->mkdir(io, s->dir, "damaged", 0700);
-	if (r && r != -EEXIST)
-		return;
-	int dir = io->open(io, s->dir, "damaged", O_RDONLY | O_DIRECTORY, 0);
+	int dir = damaged_open(io, s->dir);
 	if (dir < 0)
 		return;
 	snprintf(name, sizeof(name), "%010" PRIu64 "-%" PRIu64 ".tail", p->g->number, from);
-	int fd = io->open(io, dir, name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	for (uint64_t at = from; fd >= 0 && at < to; at += bytes.len) {
-		if (window_at(&p->w, at, WINDOW, &bytes) || bytes.len == 0)
-			break;
-		if (at + bytes.len > to)
-			bytes.len = (size_t)(to - at);
-		struct iovec v = { (void *)(uintptr_t)bytes.ptr, bytes.len };
-		if (io->pwritev(io, fd, &v, 1, at - from) < 0)
-			break;
-	}
-	if (fd >= 0)
-		io->close(io, fd);
+	damaged_keep(io, dir, name, &p->w, from, to);
 	io->close(io, dir);
 }
 
