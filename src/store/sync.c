@@ -332,8 +332,8 @@ static int write_zeros(struct store *s, uint64_t *at, uint64_t end)
 }
 
 /*
- * Removes the bytes of a refused group, so that no start takes them for commits. At the stop there is no later attempt: where not even zeros can
- * be written over them, they are cut off together with the reserve, and either way that is synced.
+ * Removes the bytes of a refused group, and syncs that, so that no start takes them for commits: the kernel may have written them to the disk by itself.
+ * At the stop there is no later attempt: where not even zeros can be written over them, they are cut off together with the reserve.
  */
 static int clean_up(struct store *s, bool stop)
 {
@@ -350,9 +350,12 @@ static int clean_up(struct store *s, bool stop)
 		r = s->io->ftruncate(s->io, y->fd, start);
 		y->allocated = start;
 	}
-	if (r == 0 && stop)
-		r = s->io->fdatasync(s->io, y->fd);
-	if (r == 0)
+	if (r)
+		return r;
+	r = sync_file(s);
+	if (r)
+		refuse(s, SYNC_FAILED, r, "sync of");
+	else
 		y->garbage_end = 0;
 	return r;
 }

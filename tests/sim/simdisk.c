@@ -11,6 +11,7 @@
 #define SECTOR 512
 #define BLOCK 4096
 #define MAX_HANDLES 512
+#define BIG_FILE ((size_t)1 << 20)
 
 struct inode;
 
@@ -295,6 +296,64 @@ static void sync_blocks(struct inode *n)
 	n->size_dirty = false;
 }
 
+/* Decides, sector by sector of each dirty block, what reaches the medium without a sync. */
+static unsigned char *draw_medium(struct simdisk *d, const struct inode *n, size_t *ret_size)
+{
+	size_t size = n->disk_size;
+
+	if (n->size_dirty) /* the new length may be there without its data, or the data without all of it */
+		size = n->now_size > n->disk_size ? n->disk_size + pick(d, n->now_size - n->disk_size + 1) :
+		       pick(d, 2)                 ? n->now_size :
+						    n->disk_size;
+	if (n->size_dirty && pick(d, 3) == 0)
+		size = n->now_size;
+	unsigned char *data = get_zeroed(1, size + 1);
+	size_t keep = size < n->disk_size ? size : n->disk_size;
+	if (keep)
+		memcpy(data, n->disk, keep);
+	bool garbage = pick(d, 8) == 0; /* blocks allocated but never written may show anything */
+	for (size_t b = 0; b < n->dirty_blocks && b * BLOCK < size; b++) {
+		unsigned fate = (unsigned)pick(d, 4);
+		for (size_t at = b * BLOCK; at < (b + 1) * BLOCK && at < size; at += SECTOR) {
+			size_t end = at + SECTOR < size ? at + SECTOR : size;
+			bool written = n->dirty[b] && (fate == 0 || (fate == 1 && pick(d, 2)));
+			if (written && end > n->now_size)
+				end = n->now_size > at ? n->now_size : at;
+			if (written)
+				memcpy(data + at, n->now + at, end - at);
+			else if (garbage && n->dirty[b])
+				for (size_t i = at > n->disk_size ? at : n->disk_size; i < end; i++)
+					data[i] = (unsigned char)sim_random(&d->random);
+		}
+	}
+	*ret_size = size;
+	return data;
+}
+
+/* The power went. */
+static void settle_inode(struct simdisk *d, struct inode *n)
+{
+	size_t size;
+	unsigned char *data = draw_medium(d, n, &size);
+
+	free(n->now);
+	n->now = data;
+	n->now_size = size;
+	n->dirty_blocks = (size + BLOCK - 1) / BLOCK;
+	n->dirty = get_memory(n->dirty, n->dirty_blocks + 1);
+	make_durable(n);
+}
+
+/* A kernel writes dirty pages whenever it likes: what is overwritten later, and never synced, may be what the medium has in the end. */
+static void write_back_sometimes(struct simdisk *d, struct inode *n)
+{
+	if (pick(d, n->now_size > BIG_FILE ? 64 : 8))
+		return;
+	unsigned char *data = draw_medium(d, n, &n->disk_size);
+	free(n->disk);
+	n->disk = data;
+}
+
 /* ---- the table ---- */
 
 #define ENTER(io, kind)                                                                                      \
@@ -402,6 +461,8 @@ static ssize_t sim_pwritev(struct io *io, int fd, const struct iovec *iov, int i
 	if (error_)
 		allowed = d->dead ? 0 : pick(d, total + 1);
 	size_t done = 0;
+	if (!d->dead)
+		write_back_sometimes(d, d->handle[fd].inode);
 	for (int i = 0; i < iovcnt && done < allowed; i++) {
 		size_t n = iov[i].iov_len < allowed - done ? iov[i].iov_len : allowed - done;
 		write_now(d->handle[fd].inode, iov[i].iov_base, n, offset + done);
@@ -437,6 +498,7 @@ static int sim_ftruncate(struct io *io, int fd, uint64_t size)
 	ENTER(io, SIM_META);
 	if (!error_) {
 		struct inode *n = d->handle[fd].inode;
+		write_back_sometimes(d, n);
 		resize_now(n, size);
 		n->size_dirty = true;
 	}
@@ -713,44 +775,6 @@ void simdisk_kill(struct simdisk *d)
 	d->dead = false;
 	d->die_at = d->fail_at = 0;
 	memset(d->held, 0, sizeof(d->held));
-}
-
-/* Decides, sector by sector of each dirty block, what reached the medium. */
-static void settle_inode(struct simdisk *d, struct inode *n)
-{
-	size_t size = n->disk_size;
-
-	if (n->size_dirty) /* the new length may be there without its data, or the data without all of it */
-		size = n->now_size > n->disk_size ? n->disk_size + pick(d, n->now_size - n->disk_size + 1) :
-		       pick(d, 2)                 ? n->now_size :
-						    n->disk_size;
-	if (n->size_dirty && pick(d, 3) == 0)
-		size = n->now_size;
-	unsigned char *data = get_zeroed(1, size + 1);
-	size_t keep = size < n->disk_size ? size : n->disk_size;
-	if (keep)
-		memcpy(data, n->disk, keep);
-	bool garbage = pick(d, 8) == 0; /* blocks allocated but never written may show anything */
-	for (size_t b = 0; b < n->dirty_blocks && b * BLOCK < size; b++) {
-		unsigned fate = (unsigned)pick(d, 4);
-		for (size_t at = b * BLOCK; at < (b + 1) * BLOCK && at < size; at += SECTOR) {
-			size_t end = at + SECTOR < size ? at + SECTOR : size;
-			bool written = n->dirty[b] && (fate == 0 || (fate == 1 && pick(d, 2)));
-			if (written && end > n->now_size)
-				end = n->now_size > at ? n->now_size : at;
-			if (written)
-				memcpy(data + at, n->now + at, end - at);
-			else if (garbage && n->dirty[b])
-				for (size_t i = at > n->disk_size ? at : n->disk_size; i < end; i++)
-					data[i] = (unsigned char)sim_random(&d->random);
-		}
-	}
-	free(n->now);
-	n->now = data;
-	n->now_size = size;
-	n->dirty_blocks = (size + BLOCK - 1) / BLOCK;
-	n->dirty = get_memory(n->dirty, n->dirty_blocks + 1);
-	make_durable(n);
 }
 
 static void mark_reached(struct inode *n)

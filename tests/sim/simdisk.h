@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A disk in memory behind the io table, with the freedoms a real one takes: what was not synced may be lost, torn, reordered or left as zeros or
- * garbage when the power goes; names are durable only once their own directory is synced; any call may be made to fail.
+ * garbage when the power goes, or be there as it was before it was overwritten; names are durable only once their own directory is synced; any call may be made to fail.
  * One instance is one machine; it outlives the stores opened on it. Calls may come from several threads.
  */
 #ifndef TESTS_SIM_SIMDISK_H

@@ -479,6 +479,30 @@ static void test_full(void)
 	fx_done(&f);
 }
 
+/* The refused writes have reached the file in part. Once the store is healthy again no power loss brings them back. */
+static void test_refused_is_gone(void)
+{
+	unsigned back = 0;
+
+	for (uint64_t seed = 1; seed <= 200; seed++) {
+		struct fx f;
+		fx_init(&f, simdisk_new(seed));
+		fx_must_open(&f);
+		fx_put(&f, "key", "acknowledged");
+		fx_wait(&f);
+		simdisk_fail(f.disk, SIM_WRITE, 1, 0, -ENOSPC);
+		fx_put(&f, "key", "refused");
+		fx_put(&f, "another", "refused");
+		if (fx_wait(&f) == 0 || !FX_UNTIL(&f, store_health(f.store, NULL) == 0))
+			bail("not refused, or never healthy again");
+		fx_power(&f);
+		fx_must_open(&f);
+		back += strcmp(fx_get(&f, "key"), "acknowledged") != 0 || strcmp(fx_get(&f, "another"), "(absent)") != 0;
+		fx_done(&f);
+	}
+	is_int(back, 0, "refused writes that reached the disk in part do not come back");
+}
+
 /* A sync that failed once: what it should have synced must not be called durable by a later one. */
 static void test_sync_fails_once(void)
 {
@@ -632,6 +656,7 @@ int main(void)
 	if (given && strtoull(given, NULL, 10))
 		stride = strtoull(given, NULL, 10);
 	test_full();
+	test_refused_is_gone();
 	test_sync_fails_once();
 	test_disk();
 	test_power();
