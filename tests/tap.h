@@ -122,6 +122,7 @@ __attribute__((noreturn, format(printf, 1, 2))) static inline void bail(const ch
 	vprintf(format, ap);
 	fputc('\n', stdout);
 	va_end(ap);
+	fflush(stdout); /* a leak checker ends the process before stdio does */
 	exit(99);
 }
 
