@@ -41,7 +41,7 @@ static size_t count_top(const struct cmd_env *e)
 /* ---- COMMAND, COMMAND INFO ---- */
 
 /* Blank-separated words as a set of status lines. */
-static void reply_words(struct resp_writer *w, const char *words)
+void command_words(struct resp_writer *w, const char *words)
 {
 	char word[32];
 	size_t n = 0;
@@ -90,38 +90,6 @@ static void list_categories(const struct command *k, char *out, size_t size)
 	buf_free(&b);
 }
 
-static void reply_key_specs(struct resp_writer *w, const struct command *k)
-{
-	const struct cmd_info *info = k->info;
-
-	resp_set(w, info->first != 0);
-	if (info->first == 0)
-		return;
-	resp_map(w, 3);
-	resp_bulk_str(w, "flags");
-	reply_words(w, k->flags & FLAG_WRITE ? "RW update" : "RO access");
-	resp_bulk_str(w, "begin_search");
-	resp_map(w, 2);
-	resp_bulk_str(w, "type");
-	resp_bulk_str(w, "index");
-	resp_bulk_str(w, "spec");
-	resp_map(w, 1);
-	resp_bulk_str(w, "index");
-	resp_int(w, info->first);
-	resp_bulk_str(w, "find_keys");
-	resp_map(w, 2);
-	resp_bulk_str(w, "type");
-	resp_bulk_str(w, "range");
-	resp_bulk_str(w, "spec");
-	resp_map(w, 3);
-	resp_bulk_str(w, "lastkey");
-	resp_int(w, info->last < 0 ? info->last : info->last - info->first);
-	resp_bulk_str(w, "keystep");
-	resp_int(w, info->step);
-	resp_bulk_str(w, "limit");
-	resp_int(w, 0);
-}
-
 static void reply_info(struct call *call, const struct command *k)
 {
 	struct resp_writer *w = &call->out;
@@ -130,14 +98,14 @@ static void reply_info(struct call *call, const struct command *k)
 	resp_array(w, 10);
 	resp_bulk_str(w, k->info->name);
 	resp_int(w, k->info->arity);
-	reply_words(w, k->info->flags);
+	command_words(w, k->info->flags);
 	resp_int(w, k->info->first);
 	resp_int(w, k->info->last);
 	resp_int(w, k->info->step);
 	list_categories(k, categories, sizeof(categories));
-	reply_words(w, categories);
+	command_words(w, categories);
 	resp_set(w, 0);
-	reply_key_specs(w, k);
+	key_specs_reply(w, k);
 	if (k->how & CONTAINER)
 		resp_array(w, count_subs(call->env, k));
 	else
@@ -201,7 +169,7 @@ static void reply_docs(struct call *call, const struct command *k)
 	resp_bulk_str(w, info->group);
 	if (*info->syntax) {
 		resp_bulk_str(w, "arguments");
-		syntax_reply(w, info->syntax);
+		syntax_reply(w, k);
 	}
 	if (!subs)
 		return;

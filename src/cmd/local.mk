@@ -21,7 +21,7 @@ libcmd_la_SOURCES = \
 	src/cmd/glob.c \
 	src/cmd/index.c src/cmd/index.h \
 	src/cmd/info.c \
-	src/cmd/key.c \
+	src/cmd/key.c src/cmd/key_specs.c \
 	src/cmd/lcs.c \
 	src/cmd/lzf.c src/cmd/lzf.h \
 	src/cmd/monitor.c \

@@ -74,6 +74,13 @@ struct command *table_find(const struct cmd_env *e, struct slice name); /* also 
 struct command *table_find_sub(const struct cmd_env *e, const struct command *container, struct slice sub);
 bool table_has_word(const char *words, const char *word); /* blank-separated */
 
+/* command.c: blank-separated words as a set of status lines. */
+void command_words(struct resp_writer *w, const char *words);
+
+/* key_specs.c: what a command does with its keys, the kinds of them there are. */
+void key_specs_reply(struct resp_writer *w, const struct command *k);
+size_t key_specs_count(const struct command *k);
+
 /* expire.c: reads "EX 10" and its kin at argv[i]; unit 's' or 'm', absolute: from the wall clock. False:
  * replied. */
 bool expire_parse(struct call *call, struct slice s, char unit, bool absolute, int64_t *ret_expire_ms);

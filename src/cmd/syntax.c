@@ -6,8 +6,9 @@
  *   choice = list { "|" list }
  *   element = "[" choice "]" | "<" choice ">" | word [ "..." ]
  *
- * An upper-case word right before lower-case words of the same list is the token of the first of them; alone
- * it is a pure token. "[x ...]" behind the same x is no argument of its own but says that x may be repeated.
+ * An upper-case word right before a lower-case word or a choice is its token, and that of the whole group when more stands in the
+ * group; alone it is a pure token. "[x ...]" behind the same x is no argument of its own but says that x may be repeated, and "..."
+ * at the end of a choice that another alternative may follow.
  */
 #include "cmd/syntax.h"
 
@@ -19,14 +20,16 @@ enum kind { WORD, TOKEN, BLOCK, ONEOF };
 struct node {
 	enum kind kind;
 	struct slice name, token;
-	bool optional, multiple;
+	bool optional, multiple, multiple_token;
 	int child, next; /* indices, -1: none */
 };
 
 struct parser {
-	const char *at;
+	const char *at, *command;
 	struct node node[SYNTAX_MAX];
 	int n;
+	bool repeat; /* "..." was the last word */
+	size_t keys, key_specs; /* met while replying; there are */
 };
 
 static int add_node(struct parser *p, enum kind kind, struct slice name)
@@ -61,6 +64,20 @@ static int count_list(const struct parser *p, int i)
 
 static int parse_choice(struct parser *p);
 
+/* A block; the token before its first word is that of all of it. */
+static int add_block(struct parser *p, int child)
+{
+	struct node *first = &p->node[child];
+	int i = add_node(p, BLOCK, first->token.len ? first->token : first->name);
+
+	p->node[i].child = child;
+	if (first->kind == WORD && !first->optional) {
+		p->node[i].token = first->token;
+		first->token = slice(NULL, 0);
+	}
+	return i;
+}
+
 /* A "[key value ...]" that repeats the last nodes of the list is folded into them. */
 static bool fold_repeat(struct parser *p, int *first, int group)
 {
@@ -75,13 +92,12 @@ static bool fold_repeat(struct parser *p, int *first, int group)
 	for (i = start, j = group; i >= 0; i = p->node[i].next, j = p->node[j].next)
 		if (p->node[i].kind != WORD || !slice_eq(p->node[i].name, p->node[j].name))
 			return false;
-	if (n == 1) {
-		p->node[start].multiple = true;
-		return true;
-	}
-	i = add_node(p, BLOCK, SLICE("data"));
-	p->node[i].child = start;
+	bool with_token = p->node[group].token.len;
+	i = n == 1 ? start : add_block(p, start);
 	p->node[i].multiple = true;
+	p->node[i].multiple_token = with_token;
+	if (n == 1)
+		return true;
 	if (before < 0)
 		*first = i;
 	else
@@ -91,12 +107,8 @@ static bool fold_repeat(struct parser *p, int *first, int group)
 
 static int wrap(struct parser *p, int list, bool optional)
 {
-	int i = list;
+	int i = count_list(p, list) > 1 ? add_block(p, list) : list;
 
-	if (count_list(p, list) > 1) {
-		i = add_node(p, BLOCK, p->node[list].token.len ? p->node[list].token : p->node[list].name);
-		p->node[i].child = list;
-	}
 	p->node[i].optional |= optional;
 	return i;
 }
@@ -134,6 +146,7 @@ static int parse_list(struct parser *p)
 		bool optional = *p->at == '[', group = optional || *p->at == '<', repeat = false;
 		if (strncmp(p->at, "...", 3) == 0) {
 			p->at += 3;
+			p->repeat = true;
 			continue;
 		}
 		if (group) {
@@ -144,6 +157,7 @@ static int parse_list(struct parser *p)
 			if (repeat) {
 				i = parse_list(p);
 				p->at++;
+				p->repeat = false;
 				if (fold_repeat(p, &first, i))
 					continue;
 				p->node[i].multiple = true;
@@ -152,6 +166,8 @@ static int parse_list(struct parser *p)
 				i = parse_choice(p);
 				p->at++;
 				p->node[i].optional |= optional;
+				p->node[i].multiple |= p->repeat;
+				p->repeat = false;
 			}
 		} else {
 			i = parse_word(p);
@@ -184,7 +200,20 @@ static int parse_choice(struct parser *p)
 	return i;
 }
 
-static const char *find_type(const struct node *n)
+/* Words that mean something else in these commands. */
+static const struct {
+	const char *command, *name, *type;
+} special[] = {
+	{ "setbit", "value", "integer" },
+	{ "bitfield", "value", "integer" },
+	{ "incrbyfloat", "increment", "double" },
+	{ "kvd.range", "start", "string" },
+	{ "kvd.range", "end", "string" },
+	{ "kvd.delrange", "start", "string" },
+	{ "kvd.delrange", "end", "string" },
+};
+
+static const char *find_type(const struct parser *p, const struct node *n)
 {
 	static const struct {
 		const char *name, *type;
@@ -204,6 +233,9 @@ static const char *find_type(const struct node *n)
 		{ "increment", "integer" },
 		{ "decrement", "integer" },
 		{ "offset", "integer" },
+		{ "start", "integer" },
+		{ "end", "integer" },
+		{ "len", "integer" },
 		{ "cursor", "integer" },
 		{ "count", "integer" },
 		{ "index", "integer" },
@@ -220,7 +252,6 @@ static const char *find_type(const struct node *n)
 		{ "bit", "integer" },
 		{ "ttl", "integer" },
 		{ "frequency", "integer" },
-		{ "min-match-len", "integer" },
 	};
 
 	switch (n->kind) {
@@ -233,6 +264,9 @@ static const char *find_type(const struct node *n)
 	case WORD:
 		break;
 	}
+	for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++)
+		if (slice_eq(n->name, slice_str(special[i].name)) && strcmp(special[i].command, p->command) == 0)
+			return special[i].type;
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
 		if (slice_eq(n->name, slice_str(types[i].name)))
 			return types[i].type;
@@ -249,11 +283,11 @@ static void reply_lower(struct resp_writer *w, struct slice s)
 	resp_bulk(w, slice(lower, n));
 }
 
-static void reply_list(struct resp_writer *w, const struct parser *p, int first);
+static void reply_list(struct resp_writer *w, struct parser *p, int first);
 
-static void reply_node(struct resp_writer *w, const struct parser *p, const struct node *n)
+static void reply_node(struct resp_writer *w, struct parser *p, const struct node *n)
 {
-	const char *type = find_type(n);
+	const char *type = find_type(p, n);
 	bool key = strcmp(type, "key") == 0, flags = n->optional || n->multiple;
 
 	resp_map(w, 2 + (n->kind == WORD) + key + (n->token.len != 0) + flags + (n->child >= 0));
@@ -267,7 +301,8 @@ static void reply_node(struct resp_writer *w, const struct parser *p, const stru
 	}
 	if (key) {
 		resp_bulk_str(w, "key_spec_index");
-		resp_int(w, 0);
+		resp_int(w, (int64_t)(p->keys < p->key_specs ? p->keys : p->key_specs - 1));
+		p->keys++;
 	}
 	if (n->token.len) {
 		resp_bulk_str(w, "token");
@@ -275,11 +310,13 @@ static void reply_node(struct resp_writer *w, const struct parser *p, const stru
 	}
 	if (flags) {
 		resp_bulk_str(w, "flags");
-		resp_set(w, (size_t)n->optional + n->multiple);
+		resp_set(w, (size_t)n->optional + n->multiple + n->multiple_token);
 		if (n->optional)
 			resp_simple(w, "optional");
 		if (n->multiple)
 			resp_simple(w, "multiple");
+		if (n->multiple_token)
+			resp_simple(w, "multiple_token");
 	}
 	if (n->child >= 0) {
 		resp_bulk_str(w, "arguments");
@@ -287,21 +324,22 @@ static void reply_node(struct resp_writer *w, const struct parser *p, const stru
 	}
 }
 
-static void reply_list(struct resp_writer *w, const struct parser *p, int first)
+static void reply_list(struct resp_writer *w, struct parser *p, int first)
 {
 	resp_array(w, (size_t)count_list(p, first));
 	for (int i = first; i >= 0; i = p->node[i].next)
 		reply_node(w, p, &p->node[i]);
 }
 
-void syntax_reply(struct resp_writer *w, const char *syntax)
+void syntax_reply(struct resp_writer *w, const struct command *k)
 {
-	struct parser p = { .at = syntax };
+	const struct parser start = { .at = k->info->syntax, .command = k->info->name, .key_specs = key_specs_count(k) };
+	struct parser p = start;
 	int first = parse_list(&p);
 
 	/* A choice at the outermost level needs no brackets. */
 	if (*p.at == '|') {
-		p = (struct parser){ .at = syntax };
+		p = start;
 		first = parse_choice(&p);
 	}
 	reply_list(w, &p, first);

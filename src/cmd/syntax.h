@@ -6,10 +6,10 @@
 #ifndef CMD_SYNTAX_H
 #define CMD_SYNTAX_H
 
-#include "proto/resp.h"
+#include "cmd/room.h"
 
 /* The text comes from the table, so it is well formed; SYNTAX_MAX arguments at most. */
 enum { SYNTAX_MAX = 48 };
-void syntax_reply(struct resp_writer *w, const char *syntax);
+void syntax_reply(struct resp_writer *w, const struct command *k);
 
 #endif

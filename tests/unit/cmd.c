@@ -1182,6 +1182,13 @@ static void test_table(void)
 	run_line(0, "COMMAND DOCS mset");
 	reply_has("$4\r\ntype\r\n$5\r\nblock\r\n$5\r\nflags\r\n*1\r\n+multiple\r\n",
 		"repeated pairs are a block");
+	run_line(0, "COMMAND DOCS bitfield_ro");
+	reply_has("$5\r\ntoken\r\n$3\r\nGET\r\n$5\r\nflags\r\n*3\r\n+optional\r\n+multiple\r\n+multiple_token\r\n",
+		"so are words behind one token, which is repeated with them");
+	run_line(0, "COMMAND DOCS setbit");
+	reply_has("$5\r\nvalue\r\n$4\r\ntype\r\n$7\r\ninteger\r\n", "a word may have a type of its own in a command");
+	run_line(0, "COMMAND DOCS rename");
+	reply_has("$6\r\nnewkey\r\n$14\r\nkey_spec_index\r\n:1\r\n", "keys of two kinds are told apart");
 	line_is(0, "COMMAND LIST FILTERBY PATTERN get[de]*", "*2\n$6\ngetdel\n$5\ngetex\n");
 	line_is(0, "COMMAND LIST FILTERBY ACLCAT transaction",
 		"*5\n$5\nmulti\n$4\nexec\n$7\ndiscard\n$5\nwatch\n$7\nunwatch\n");
