@@ -34,7 +34,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 static void on_wait_over(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd, (void)what;
-	request_wait_done(arg, false);
+	request_wait_timeout(arg);
 }
 
 struct conn *conn_new(struct server *s, int fd, uint64_t id)

@@ -61,7 +61,7 @@ struct conn {
 	size_t may_read;                            /* bytes, once the server stops */
 	bool pushed_to;                             /* on server->pushed, from push_start on */
 	size_t push_start;
-	uint64_t wait_position;
+	uint64_t wait_position, wait_end_ns;
 	uint64_t since_ms, active_ms;               /* monotonic */
 	uint64_t soft_since_ms;                     /* subscriber above the soft limit since; 0: it is not */
 	uint64_t total_in, total_out;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/clock.h"
 #include "daemon/server.h"
 
 #define REQUESTS_PER_TURN 256
@@ -148,9 +149,19 @@ void request_end_pushes(struct server *s, uint64_t position)
 	}
 }
 
+/* The timer counts from the loop's own clock, which stands still while requests run: it may be early. */
+static void arm_wait(struct conn *c, uint64_t left_ns)
+{
+	uint64_t us = left_ns / 1000 + 1;
+	struct timeval tv = { (time_t)(us / 1000000), (suseconds_t)(us % 1000000) };
+
+	evtimer_add(&c->wait_timer, &tv);
+}
+
 static void begin_wait(struct conn *c, const struct cmd_result *result)
 {
-	struct timeval tv = { result->wait_ms / 1000, result->wait_ms % 1000 * 1000 };
+	/* Longer than a century is for ever all the same, and does not overflow. */
+	uint64_t ms = (uint64_t)(result->wait_ms < INT64_C(3200000000000) ? result->wait_ms : INT64_C(3200000000000)), ns = ms * 1000000;
 
 	c->waiting = true;
 	/* A position that was taken back must not be waited for: it is given out again. UINT64_MAX: only the time ends it. */
@@ -158,8 +169,19 @@ static void begin_wait(struct conn *c, const struct cmd_result *result)
 	if (c->wait_position != UINT64_MAX && c->wait_position > store_position(c->server->store))
 		c->wait_position = store_position(c->server->store);
 	TAILQ_INSERT_TAIL(&c->server->waiting, c, wait_link);
-	if (result->wait_ms > 0)
-		evtimer_add(&c->wait_timer, &tv);
+	c->wait_end_ns = clock_mono_ns(&clock_system) + ns;
+	if (ns)
+		arm_wait(c, ns);
+}
+
+void request_wait_timeout(struct conn *c)
+{
+	uint64_t now = clock_mono_ns(&clock_system);
+
+	if (now < c->wait_end_ns)
+		arm_wait(c, c->wait_end_ns - now);
+	else
+		request_wait_done(c, false);
 }
 
 void request_wait_done(struct conn *c, bool reached)

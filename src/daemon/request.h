@@ -25,6 +25,8 @@ void request_end_pushes(struct server *s, uint64_t position);
 
 /* Ends the wait of a waiting connection; `reached` says whether its position is durable. */
 void request_wait_done(struct conn *c, bool reached);
+/* Its timer went off: ends the wait, or goes on with it when the timer was early. */
+void request_wait_timeout(struct conn *c);
 
 /* The reader forgets a half-read request: the next call begins at the start of one. Gives back its memory. */
 void request_reset_reader(struct conn *c);

@@ -146,6 +146,11 @@ def test_debug():
     # The loop's clock stands still while requests run: a timer set behind a long one ends too early.
     c.send(request("DEBUG", "SLEEP", "0.1") + request("CLIENT", "PAUSE", 50) + request("PING"))
     is_([c.read() for _ in range(3)], [OK, OK, b"PONG"], "a pause behind a long request ends by itself")
+    begun = time.monotonic()
+    c.send(request("DEBUG", "SLEEP", "0.05") + request("WAITAOF", 1, 1, 60))
+    is_([c.read(), c.read()], [OK, [1, 0]], "WAITAOF waits in vain for a replica")
+    took = time.monotonic() - begun
+    ok(took >= 0.11, f"for all of its timeout ({took * 1000:.1f} ms with the long request before it)")
 
 
 run(test_pause, test_monitor, test_slow_watcher, test_slowlog, test_options, test_debug)
