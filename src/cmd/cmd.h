@@ -57,8 +57,8 @@ struct cmd_host {
 	void (*kill_client)(void *arg, struct cmd_client *c);
 	/* Option number i as name and text of its value; false past the last one. */
 	bool (*config_get)(void *arg, size_t i, const char **ret_name, struct buf *ret_value);
-	/* Sets several options, all or nothing. 0, or a negative errno with the reason in error (-ENOENT: unknown option; -EPERM: not at run time). */
-	int (*config_set)(void *arg, const struct slice *name, const struct slice *value, size_t n, struct buf *error);
+	/* Sets several options, all or nothing. 0, or a negative errno (-EPERM: not at run time), *ret_bad being the one at fault, with the reason in error. */
+	int (*config_set)(void *arg, const struct slice *name, const struct slice *value, size_t n, size_t *ret_bad, struct buf *error);
 	/* True when the password is right; also true when none is set. *ret_required: one is set. */
 	bool (*auth)(void *arg, struct slice user, struct slice password, bool *ret_required);
 	/* Requests answer CMD_PAUSED from now on, for at most so many milliseconds; 0: the pause is over. */

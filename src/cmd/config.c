@@ -52,6 +52,15 @@ static bool is_known(const struct cmd_env *e, struct slice asked)
 	return found;
 }
 
+/* The option at argv[i] cannot be set so. */
+static int refuse(struct call *call, size_t i, struct slice why)
+{
+	struct slice name = call->argv[i];
+
+	return call_error(call, "ERR CONFIG SET failed (possibly related to argument '%.*s') - %.*s", name.len < 128 ? (int)name.len : 128,
+		name.ptr, why.len < 512 ? (int)why.len : 512, why.ptr);
+}
+
 /* False: an error was replied. */
 static bool check_names(struct call *call)
 {
@@ -65,10 +74,7 @@ static bool check_names(struct call *call)
 		for (size_t j = 2; j < i; j += 2)
 			if (call->argv[j].len == call->argv[i].len &&
 				strncasecmp(call->argv[j].ptr, call->argv[i].ptr, call->argv[i].len) == 0) {
-				call_error(call,
-					"ERR CONFIG SET failed (possibly related to argument '%.*s') - "
-					"duplicate parameter",
-					len, call->argv[i].ptr);
+				refuse(call, i, SLICE("duplicate parameter"));
 				return false;
 			}
 	}
@@ -81,31 +87,27 @@ int config_set(struct call *call)
 {
 	const struct cmd_host *host = &call->env->host;
 	struct slice name[MAX_PAIRS], value[MAX_PAIRS];
-	size_t n = (call->argc - 2) / 2;
+	size_t n = (call->argc - 2) / 2, bad = 0;
 	struct buf why = { 0 };
 	int r;
 
-	if (call->argc % 2 || n > MAX_PAIRS)
-		return call_error(call, "ERR wrong number of arguments for 'config|set' command");
+	if (call->argc % 2)
+		return call_syntax(call);
+	if (n > MAX_PAIRS)
+		return call_error(call, "ERR CONFIG SET takes at most %d options at a time", MAX_PAIRS);
 	if (!check_names(call))
 		return 0;
 	for (size_t i = 0; i < n; i++) {
 		name[i] = call->argv[2 + 2 * i];
 		value[i] = call->argv[3 + 2 * i];
 	}
-	r = host->config_set(host->arg, name, value, n, &why);
+	r = host->config_set(host->arg, name, value, n, &bad, &why);
 	if (r == 0)
 		resp_ok(&call->out);
-	else if (r == -EPERM && n == 1 && why.len == 0)
-		call_error(call,
-			"ERR CONFIG SET failed (possibly related to argument '%.*s') - can't set immutable "
-			"config",
-			name[0].len < 128 ? (int)name[0].len : 128, name[0].ptr);
-	else
-		call_error(call, "ERR CONFIG SET failed - %.*s", why.len < 512 ? (int)why.len : 512,
-			why.ptr ? why.ptr : "");
+	else if (r != -ENOMEM)
+		refuse(call, 2 + 2 * bad, r == -EPERM ? SLICE("can't set immutable config") : buf_slice(&why));
 	buf_free(&why);
-	return 0;
+	return r == -ENOMEM ? r : 0;
 }
 
 int config_rewrite(struct call *call)

@@ -68,10 +68,10 @@ static int set_fsync(struct options *o, struct slice value, struct error *e)
 		static const char *const words[] = { "always", "interval", "never" };
 		if (!slice_is(value, fsync_words[i]))
 			continue;
-		int r = i == 1 ? options_set(o, SLICE("durability-interval"), SLICE("1s"), "appendfsync", NULL, e) : 0;
-		return r ? r : options_set(o, SLICE("durability"), slice_str(words[i]), "appendfsync", NULL, e);
+		int r = i == 1 ? options_set(o, SLICE("durability-interval"), SLICE("1s"), NULL, NULL, e) : 0;
+		return r ? r : options_set(o, SLICE("durability"), slice_str(words[i]), NULL, NULL, e);
 	}
-	return error_set(e, -EINVAL, "appendfsync: use always, everysec or no");
+	return error_set(e, -EINVAL, "'%.*s' is not allowed, use one of always everysec no", (int)(value.len < 64 ? value.len : 64), value.ptr);
 }
 
 static int set_number(struct options *o, const struct alias *a, struct slice value, struct error *e)
@@ -81,9 +81,9 @@ static int set_number(struct options *o, const struct alias *a, struct slice val
 	int r = a->kind == ALIAS_SECONDS ? num_parse_u64(value, &number) : num_parse_size(value, &number);
 
 	if (r)
-		return error_set(e, -EINVAL, "%s: not a number", a->name);
+		return error_set(e, -EINVAL, "'%.*s' is not a number", (int)(value.len < 64 ? value.len : 64), value.ptr);
 	int n = snprintf(text, sizeof(text), "%" PRIu64 "%s", number, a->kind == ALIAS_SECONDS && number ? "s" : "");
-	return options_set(o, slice_str(option_info(a->id)->name), slice(text, (size_t)n), a->name, NULL, e);
+	return options_set(o, slice_str(option_info(a->id)->name), slice(text, (size_t)n), NULL, NULL, e);
 }
 
 int alias_set(struct options *o, struct slice name, struct slice value, struct error *e)
@@ -95,7 +95,7 @@ int alias_set(struct options *o, struct slice name, struct slice value, struct e
 	if (!a)
 		return -ENOENT;
 	if (a->kind == ALIAS_FIXED)
-		return slice_is(value, a->fixed) ? 0 : error_set(e, -EINVAL, "%s: only '%s' is possible", a->name, a->fixed);
+		return slice_is(value, a->fixed) ? 0 : error_set(e, -EINVAL, "only '%s' is possible", a->fixed);
 	if (!option_info(a->id)->reloadable)
 		return -EPERM;
 	return a->kind == ALIAS_FSYNC ? set_fsync(o, value, e) : set_number(o, a, value, e);

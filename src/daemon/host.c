@@ -116,10 +116,10 @@ static int set_one(struct options *o, struct slice name, struct slice value, str
 		return alias_set(o, name, value, e);
 	if (!option_info((size_t)id)->reloadable)
 		return -EPERM;
-	return options_set(o, name, value, "CONFIG SET", NULL, e);
+	return options_set(o, name, value, NULL, NULL, e);
 }
 
-static int set_config(void *arg, const struct slice *name, const struct slice *value, size_t n, struct buf *error)
+static int set_config(void *arg, const struct slice *name, const struct slice *value, size_t n, size_t *ret_bad, struct buf *error)
 {
 	struct server *s = arg;
 	struct options copy;
@@ -128,9 +128,11 @@ static int set_config(void *arg, const struct slice *name, const struct slice *v
 
 	if (r)
 		return r;
-	for (size_t i = 0; i < n && r == 0; i++)
+	for (size_t i = 0; i < n; i++) {
 		r = set_one(&copy, name[i], value[i], &e);
-	if (r) {
+		if (r == 0)
+			continue;
+		*ret_bad = i;
 		buf_append_str(error, e.text);
 		options_free(&copy);
 		return r;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/num.h"
+#include "base/paths.h"
 #include "store/store.h"
 
 static const struct option_info infos[OPTION_COUNT] = {
@@ -211,15 +212,25 @@ static void print_allowed(struct buf *b, const struct option_info *info)
 	}
 }
 
+/* "kvd.conf:7: segment-size: ", how an error text begins. */
+static const char *print_place(char *out, size_t size, const char *source, const char *name)
+{
+	out[0] = '\0';
+	if (source)
+		snprintf(out, size, "%s: %s: ", source, name);
+	return out;
+}
+
 static int refuse_value(const struct option_info *info, const char *text, const char *source, struct error *e)
 {
+	char place[PATHS_MAX + 96];
 	struct buf allowed = { 0 };
 
 	print_allowed(&allowed, info);
 	buf_append_char(&allowed, '\0');
 	/* A password does not belong into a log, not even a bad one. */
 	bool secret = info->type == OPTION_TYPE_STRING;
-	error_set(e, -EINVAL, "%s: %s: '%s' is not allowed, use %s", source, info->name, secret ? "..." : text,
+	error_set(e, -EINVAL, "%s'%s' is not allowed, use %s", print_place(place, sizeof(place), source, info->name), secret ? "..." : text,
 		allowed.failed ? "another value" : allowed.ptr);
 	buf_free(&allowed);
 	return -EINVAL;
@@ -264,17 +275,18 @@ static int set_value(struct options *o, int id, struct slice value, const char *
 {
 	const struct option_info *info = &infos[id];
 	struct option_value v = { 0 };
+	char place[PATHS_MAX + 96];
 
 	v.text = copy_text(info, value, base_dir);
 	if (!v.text)
-		return error_set(e, -ENOMEM, "%s: no memory", source);
+		return error_set(e, -ENOMEM, "%sno memory", print_place(place, sizeof(place), source, info->name));
 	if ((value.len && memchr(value.ptr, '\0', value.len)) || check_text(info, v.text, &v)) {
 		refuse_value(info, v.text, source, e);
 		free(v.text);
 		return -EINVAL;
 	}
 	if (!is_built(id, &v)) {
-		error_set(e, -EINVAL, "%s: %s: this kvd was built without %s", source, info->name, v.text);
+		error_set(e, -EINVAL, "%sthis kvd was built without %s", print_place(place, sizeof(place), source, info->name), v.text);
 		free(v.text);
 		return -EINVAL;
 	}

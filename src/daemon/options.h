@@ -93,7 +93,7 @@ static inline const char *option_text(const struct options *o, enum option_id id
 int options_init(struct options *o);
 void options_free(struct options *o);
 int options_copy(const struct options *o, struct options *ret);
-/* `source` heads the error text ("kvd.conf:7"); base_dir (may be NULL) is where relative paths start. */
+/* `source` heads the error text ("kvd.conf:7: NAME: "), NULL: it tells nothing but what is wrong with the value; base_dir (may be NULL) is where relative paths start. */
 int options_set(struct options *o, struct slice name, struct slice value, const char *source, const char *base_dir,
 	struct error *e);
 

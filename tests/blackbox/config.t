@@ -252,6 +252,27 @@ def test_sizes_reach_store():
     ok(c("GET", "size1") == value, "values above a lowered limit stay readable")
 
 
+def options():
+    """{name: may change at run time}, by kvd --help."""
+    text = subprocess.run([DAEMON, "--help"], capture_output=True, text=True, check=True).stdout
+    return {part.split(" = ")[0].strip(): "may change at run time" in part for part in text.split("\n\n") if " = " in part}
+
+
+def test_each_option():
+    kvd = Kvd().start()
+    c = kvd.client()
+    found = options()
+    ok(len(found) > 30 and len(set(found.values())) == 2, f"--help names {len(found)} options, of both kinds")
+    wrong = []
+    for name, reloadable in found.items():
+        reply = c("CONFIG", "SET", name, setting(c, name))
+        if (reply == OK) != reloadable or (not reloadable and "immutable" not in reply):
+            wrong.append(f"{name}: {reply!r}")
+    is_(wrong, [], "CONFIG SET takes each one that may change at run time, and says of the others that they may not")
+    reply = c("CONFIG", "SET", "appendonly", "no")
+    ok("argument 'appendonly') - only 'yes' is possible" in reply, "appendonly is yes", repr(reply))
+
+
 def test_idle_timeout():
     kvd = Kvd(client_idle_timeout="1s").start()
     idle, busy = kvd.client(), kvd.client()
@@ -266,4 +287,4 @@ def test_idle_timeout():
 
 
 run(test_reload, test_check_config, test_precedence, test_zero_intervals, test_policy_reaches_store,
-    test_sizes_reach_store, test_idle_timeout)
+    test_sizes_reach_store, test_each_option, test_idle_timeout)

@@ -80,10 +80,11 @@ static inline bool host_config_get(void *arg, size_t i, const char **ret_name, s
 }
 
 static inline int host_config_set(
-	void *arg, const struct slice *name, const struct slice *value, size_t n, struct buf *error)
+	void *arg, const struct slice *name, const struct slice *value, size_t n, size_t *ret_bad, struct buf *error)
 {
 	(void)arg;
 	for (size_t i = 0; i < n; i++) {
+		*ret_bad = i;
 		if (slice_is(name[i], "databases"))
 			return -EPERM;
 		if (!slice_is(name[i], "appendonly") || value[i].len > 15) {
