@@ -5,6 +5,7 @@
 #include "cmd/room.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/num.h"
@@ -48,6 +49,18 @@ int call_syntax(struct call *call)
 	return call_error(call, "ERR syntax error");
 }
 
+int call_sub_syntax(struct call *call)
+{
+	const char *name = call->command->info->name;
+	size_t len = strcspn(name, "|");
+	char upper[32] = "";
+
+	for (size_t i = 0; i < len && i < sizeof(upper) - 1; i++)
+		upper[i] = (char)(name[i] & ~0x20);
+	return call_error(call, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try %s HELP.",
+		call->argv[1].len < 128 ? (int)call->argv[1].len : 128, call->argv[1].ptr, upper);
+}
+
 bool call_int(struct call *call, struct slice s, int64_t *ret)
 {
 	if (num_parse_i64(s, ret) == 0)
@@ -56,18 +69,39 @@ bool call_int(struct call *call, struct slice s, int64_t *ret)
 	return false;
 }
 
-bool call_db(struct call *call, struct slice s, const char *bad, unsigned *ret)
+bool call_db_number(struct call *call, struct slice s, const char *bad, int *ret)
 {
 	int64_t db;
 
-	if (num_parse_i64(s, &db) || db < INT32_MIN || db > INT32_MAX) {
-		call_error(call, "ERR %s", bad);
+	if (num_parse_i64(s, &db)) {
+		call_error(call, "ERR %s", bad ? bad : "value is not an integer or out of range");
 		return false;
 	}
-	if (db < 0 || db >= store_databases(call->env->store)) {
-		call_error(call, "ERR DB index is out of range");
+	if (db < INT_MIN || db > INT_MAX) {
+		if (bad)
+			call_error(call, "ERR %s", bad);
+		else
+			call_error(call, "ERR value is out of range, value must between %d and %d", INT_MIN, INT_MAX);
 		return false;
 	}
+	*ret = (int)db;
+	return true;
+}
+
+bool call_db_exists(struct call *call, int db)
+{
+	if (db >= 0 && (unsigned)db < store_databases(call->env->store))
+		return true;
+	call_error(call, "ERR DB index is out of range");
+	return false;
+}
+
+bool call_db(struct call *call, struct slice s, unsigned *ret)
+{
+	int db;
+
+	if (!call_db_number(call, s, NULL, &db) || !call_db_exists(call, db))
+		return false;
 	*ret = (unsigned)db;
 	return true;
 }

@@ -250,12 +250,11 @@ int command_list(struct call *call)
 
 int command_getkeys(struct call *call)
 {
-	const struct command *k = table_find(call->env, call->argv[2]), *sub = NULL;
+	const struct command *k = table_find(call->env, call->argv[2]);
 	size_t argc = call->argc - 2, first, step, end;
 
 	if (k && (k->how & CONTAINER) && argc > 1)
-		sub = table_find_sub(call->env, k, call->argv[3]);
-	k = sub ? sub : k;
+		k = table_find_sub(call->env, k, call->argv[3]);
 	if (!k)
 		return call_error(call, "ERR Invalid command specified");
 	end = call_keys(k, argc, &first, &step);

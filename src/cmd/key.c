@@ -144,7 +144,7 @@ int key_copy(struct call *call)
 		if (slice_is(call->argv[i], "replace")) {
 			replace = true;
 		} else if (slice_is(call->argv[i], "db") && i + 1 < call->argc) {
-			if (!call_db(call, call->argv[++i], "value is not an integer or out of range", &db))
+			if (!call_db(call, call->argv[++i], &db))
 				return 0;
 		} else {
 			return call_syntax(call);
@@ -159,7 +159,7 @@ int key_move(struct call *call)
 {
 	unsigned db;
 
-	if (!call_db(call, call->argv[2], "value is not an integer or out of range", &db))
+	if (!call_db(call, call->argv[2], &db))
 		return 0;
 	if (db == call->client->db)
 		return call_error(call, "ERR source and destination objects are the same");
@@ -204,14 +204,13 @@ int key_flushall(struct call *call)
 
 int key_swapdb(struct call *call)
 {
-	unsigned a, b;
-	int r = 0;
+	int a, b, r = 0;
 
-	if (!call_db(call, call->argv[1], "invalid first DB index", &a) ||
-		!call_db(call, call->argv[2], "invalid second DB index", &b))
+	if (!call_db_number(call, call->argv[1], "invalid first DB index", &a) ||
+		!call_db_number(call, call->argv[2], "invalid second DB index", &b) || !call_db_exists(call, a) || !call_db_exists(call, b))
 		return 0;
 	if (a != b)
-		r = txn_swap(call->txn, a, b);
+		r = txn_swap(call->txn, (unsigned)a, (unsigned)b);
 	if (r == 0)
 		resp_ok(&call->out);
 	return r;

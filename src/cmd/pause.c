@@ -46,7 +46,7 @@ int pause_pause(struct call *call)
 	int64_t timeout, end;
 
 	if (call->argc > 4)
-		return call_syntax(call);
+		return call_sub_syntax(call);
 	if (call->argc == 4) {
 		all = slice_is(call->argv[3], "all");
 		if (!all && !slice_is(call->argv[3], "write"))
@@ -85,7 +85,7 @@ int pause_unblock(struct call *call)
 	int64_t id;
 
 	if (call->argc > 4)
-		return call_error(call, "ERR wrong number of arguments for 'client|unblock' command");
+		return call_sub_syntax(call);
 	if (call->argc == 4 && !slice_is(call->argv[3], "timeout") && !slice_is(call->argv[3], "error"))
 		return call_error(call, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
 	if (call_int(call, call->argv[2], &id))

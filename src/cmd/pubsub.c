@@ -353,7 +353,7 @@ int pubsub_channels(struct call *call)
 	size_t mark = resp_array_begin(&call->out), n = 0;
 
 	if (call->argc > 3)
-		return call_error(call, "ERR unknown subcommand or wrong number of arguments for 'CHANNELS'. Try PUBSUB HELP.");
+		return call_sub_syntax(call);
 	for (size_t i = 0; i < topics->size; i++)
 		for (const struct index_link *link = topics->chain[i]; link; link = link->next) {
 			const struct topic *t = (const struct topic *)link;

@@ -41,6 +41,7 @@ struct call {
 int call_error(struct call *call, const char *format, ...)
 	__attribute__((format(printf, 2, 3))); /* returns 0 */
 int call_syntax(struct call *call);            /* ERR syntax error */
+int call_sub_syntax(struct call *call);        /* the same of a subcommand, with a hint at its help */
 int call_run(struct call *call); /* checks keys, runs the handler, counts; returns what the handler did */
 void call_condition(struct call *call, int r); /* the error reply for what the store answered */
 int call_prepare(struct call *call,
@@ -62,8 +63,10 @@ int call_put(struct call *call, struct slice key, struct slice value, int64_t ex
 int call_delete(struct call *call, struct slice key);
 /* Integers as Redis asks for them; false: an error was replied. */
 bool call_int(struct call *call, struct slice s, int64_t *ret);
-bool call_db(struct call *call, struct slice s, const char *bad,
-	unsigned *ret); /* bad: text for what is no number */
+/* The number of a database, in two steps: one that is a number (bad: text for what is none, NULL: the usual one), one there is. */
+bool call_db_number(struct call *call, struct slice s, const char *bad, int *ret);
+bool call_db_exists(struct call *call, int db);
+bool call_db(struct call *call, struct slice s, unsigned *ret); /* both */
 /* Key positions of a request: first, step, and one past the last; 0 first: none. */
 size_t call_keys(const struct command *command, size_t argc, size_t *ret_first, size_t *ret_step);
 

@@ -148,7 +148,7 @@ int session_echo(struct call *call)
 
 int session_select(struct call *call)
 {
-	if (call_db(call, call->argv[1], "value is not an integer or out of range", &call->client->db))
+	if (call_db(call, call->argv[1], &call->client->db))
 		resp_ok(&call->out);
 	return 0;
 }

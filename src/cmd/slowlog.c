@@ -105,7 +105,7 @@ int slowlog_get(struct call *call)
 	int64_t count = 10;
 
 	if (call->argc > 3)
-		return call_error(call, "ERR unknown subcommand or wrong number of arguments for 'GET'. Try SLOWLOG HELP.");
+		return call_sub_syntax(call);
 	if (call->argc == 3 && (num_parse_i64(call->argv[2], &count) || count < -1))
 		return call_error(call, "ERR count should be greater than or equal to -1");
 	if (count == -1 || (uint64_t)count > t->nslow)
