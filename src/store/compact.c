@@ -193,7 +193,7 @@ void store_set_compaction(struct store *s, const struct store_compaction *settin
 {
 	s->compact.settings = *settings;
 	if (s->compact.merge)
-		atomic_store(&s->compact.merge->rate, settings->rate);
+		merge_set_rate(s->compact.merge, settings->rate);
 }
 
 static bool is_mostly_garbage(const struct segment *g, unsigned ratio)

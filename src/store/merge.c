@@ -368,6 +368,14 @@ struct merge *merge_free(struct merge *m)
 	return NULL;
 }
 
+void merge_set_rate(struct merge *m, uint64_t rate)
+{
+	pthread_mutex_lock(&m->lock);
+	atomic_store(&m->rate, rate);
+	pthread_cond_signal(&m->answered);
+	pthread_mutex_unlock(&m->lock);
+}
+
 void merge_stop(struct store *s)
 {
 	struct merge *m = s->compact.merge;

@@ -93,7 +93,7 @@ struct merge {
 	uint64_t *from;         /* places in the inputs of the values in the outputs, in their order */
 	size_t froms, froms_cap;
 	uint8_t database[STORE_MAX_DATABASES]; /* what the SWAP records of the run come to */
-	uint64_t pace_ns, pace_bytes;
+	uint64_t paid_ns;       /* by the rate, the bytes so far take until then */
 	bool naming;            /* the outputs may have their names */
 	bool moving;            /* keys may live in the outputs already */
 	bool switched;          /* the catalog names the outputs */
@@ -115,6 +115,8 @@ static inline bool merge_is_value(const struct record *r)
 int merge_start(struct store *s, struct segment **input, size_t n, uint64_t clean_before);
 /* Answers the thread. True: the merge is over, m->result says how; merge_free ends it. */
 bool merge_poll(struct merge *m);
+/* Also while the thread rests because of the rate before. */
+void merge_set_rate(struct merge *m, uint64_t rate);
 struct merge *merge_free(struct merge *m);
 /* The store is being closed: gives up what is running. */
 void merge_stop(struct store *s);

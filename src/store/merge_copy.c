@@ -14,14 +14,17 @@
 
 #include "base/thread.h"
 
-#define READ_STEP ((size_t)256 << 10)  /* not more: a copy in the kernel is not left for a client; bytes of one batch, or one record */
+#define STEP_MOST ((size_t)256 << 10)  /* bytes of one batch, or one record; not more: a copy in the kernel is not left for a client */
+#define STEP_LEAST ((size_t)16 << 10)
+#define STEP_PART 2048                 /* of what the rate lets through in a second: the owner looks at a step without a rest, and a client waits */
 #define MAX_ITEMS 4096                 /* records of one batch */
-#define WRITE_STEP ((size_t)128 << 10) /* bytes gathered for one write */
 #define SYNC_MOST ((uint64_t)8 << 20)  /* bytes written between syncs */
 #define SYNC_PART 128                  /* of what the rate lets through in a second: the log's own sync waits for this one */
 #define BACKGROUND_NICE 10             /* not less: under load it would fall behind the garbage that the load makes */
-#define RETRY_MS 1000                  /* until a catalog that could not be written is tried again */
-#define PACE_MS 20                     /* a rest that is shorter is not taken */
+#define LOOK_PAUSED_NS 50000000        /* between looks whether it still is */
+#define RETRY_NS 1000000000            /* until a catalog that could not be written is tried again */
+#define REST_LEAST_NS 500000           /* a rest that is shorter is not taken */
+#define MAKE_UP_NS 5000000             /* what a slow disk kept back is made up for so far */
 
 /* ---- waiting ---- */
 
@@ -59,30 +62,23 @@ static int ask_owner(struct merge *m, enum merge_ask ask)
 	return r ? r : wait_answer(m);
 }
 
-/* Rests, or until the store is closed: -ECANCELED then. */
-static int rest(struct merge *m, uint64_t ms)
+static uint64_t read_clock(void)
 {
-	struct timespec until;
+	return clock_mono_ns(&clock_system);
+}
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(ms / 1000);
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
+/* Rests until that time, or until another rate is set, or the store is closed: -ECANCELED then. */
+static int rest_until(struct merge *m, uint64_t ns)
+{
+	struct timespec until = { .tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000) };
+	uint64_t rate = atomic_load(&m->rate);
+
 	pthread_mutex_lock(&m->lock);
-	while (!m->stop && pthread_cond_timedwait(&m->answered, &m->lock, &until) != ETIMEDOUT)
+	while (!m->stop && atomic_load(&m->rate) == rate && pthread_cond_timedwait(&m->answered, &m->lock, &until) != ETIMEDOUT)
 		;
 	int r = m->stop ? -ECANCELED : 0;
 	pthread_mutex_unlock(&m->lock);
 	return r;
-}
-
-static uint64_t read_clock(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 /* Keeps to the rate, and stands still while paused. */
@@ -90,25 +86,28 @@ static int keep_pace(struct merge *m, uint64_t bytes)
 {
 	int r = 0;
 
-	while (r == 0 && atomic_load(&m->paused)) {
-		r = rest(m, 50);
-		m->pace_ns = 0;
-	}
+	while (r == 0 && atomic_load(&m->paused))
+		r = rest_until(m, read_clock() + LOOK_PAUSED_NS);
 	uint64_t rate = atomic_load(&m->rate), now = rate ? read_clock() : 0;
 	if (rate == 0 || r)
 		return r;
-	/* Counted anew every second, so that a change of the rate or a slow disk is not made up for. */
-	if (m->pace_ns == 0 || now - m->pace_ns > 1000000000) {
-		m->pace_ns = now;
-		m->pace_bytes = 0;
-	}
-	m->pace_bytes += bytes;
-	uint64_t due_ms = m->pace_bytes * 1000 / rate, passed_ms = (now - m->pace_ns) / 1000000;
-	if (due_ms < passed_ms + PACE_MS)
+	if (m->paid_ns + MAKE_UP_NS < now)
+		m->paid_ns = now - MAKE_UP_NS;
+	m->paid_ns += (uint64_t)((double)bytes * 1e9 / (double)rate);
+	if (m->paid_ns < now + REST_LEAST_NS)
 		return 0;
-	r = rest(m, due_ms - passed_ms);
-	m->pace_ns = 0;
+	r = rest_until(m, m->paid_ns);
+	if (atomic_load(&m->rate) != rate)
+		m->paid_ns = 0;
 	return r;
+}
+
+/* Bytes read or written at once: few where there is time, so that the work comes in small pieces, evenly. */
+static size_t choose_step(const struct merge *m)
+{
+	uint64_t step = atomic_load(&m->rate) / STEP_PART;
+
+	return step == 0 || step > STEP_MOST ? STEP_MOST : step < STEP_LEAST ? STEP_LEAST : (size_t)step;
 }
 
 /* ---- reading ---- */
@@ -152,10 +151,11 @@ static int read_batch(struct merge *m, struct merge_batch *b, struct segment *g,
 	struct window *w = &b->window;
 	struct slice bytes;
 	uint64_t begun = *at;
+	size_t step = choose_step(m);
 
-	*w = (struct window){ .io = m->store->io, .fd = m->in_fd, .step = READ_STEP, .limit = g->size, .data = w->data };
+	*w = (struct window){ .io = m->store->io, .fd = m->in_fd, .step = step, .limit = g->size, .data = w->data };
 	w->data.len = 0; /* of another place */
-	int r = window_at(w, *at, READ_STEP, &bytes);
+	int r = window_at(w, *at, step, &bytes);
 	for (b->items = b->answered = 0; r == 0 && b->items < MAX_ITEMS && *at < g->size;) {
 		r = b->items == b->cap ? grow_batch(b) : 0;
 		if (r)
@@ -209,7 +209,7 @@ static int write_out(struct merge *m)
 	atomic_fetch_add(&m->bytes_written, m->out.len);
 	uint64_t len = m->out.len;
 	m->unsynced += len;
-	buf_reset(&m->out, WRITE_STEP * 2);
+	buf_reset(&m->out, STEP_MOST);
 	if (m->unsynced >= sync_step(m)) {
 		int r = s->io->fdatasync(s->io, m->out_fd);
 		if (r)
@@ -319,7 +319,7 @@ static int copy_record(struct merge *m, struct record r, uint64_t size, uint64_t
 	record_encode(m->out.ptr + m->out.len, &r, record_bind(g->seed, g->size));
 	m->out.len += size;
 	g->size += size;
-	return m->out.len >= WRITE_STEP ? write_out(m) : 0;
+	return m->out.len >= choose_step(m) / 2 ? write_out(m) : 0;
 }
 
 /* Exchanges of databases concern no record: all of a run come to one arrangement, which is written at its end. */
@@ -470,7 +470,7 @@ static int switch_catalog(struct merge *m)
 		m->switched = r == 0;
 		if (!sync_may_pass(r))
 			return r ? fail(m, r, "naming", m->input[0]) : 0;
-		if (rest(m, RETRY_MS))
+		if (rest_until(m, read_clock() + RETRY_NS))
 			return -ECANCELED;
 	}
 }

@@ -601,6 +601,29 @@ static void test_pause(void)
 	fx_done(&f);
 }
 
+static void test_rate(void)
+{
+	struct fx f;
+	uint64_t ticket;
+
+	fx_init(&f, simdisk_new(14));
+	fx_must_open(&f);
+	fx_put(&f, "a", "1");
+	fx_put(&f, "a", "2");
+	fx_wait(&f);
+	store_set_compaction(f.store, &(struct store_compaction){ .rate = 1 });
+	uint64_t reads = simdisk_calls(f.disk, SIM_READ);
+	is_int(store_compact(f.store, STORE_COMPACT_FORCE, &ticket), 0, "a compaction begins at a byte a second");
+	ok(FX_UNTIL(&f, simdisk_calls(f.disk, SIM_READ) > reads) && stats_of(&f).merging, "and rests after what it has read");
+	store_set_compaction(f.store, &(struct store_compaction){ .rate = 0 });
+	ok(FX_UNTIL(&f, stats_of(&f).compactions_done == ticket), "without a limit it goes on at once");
+	store_set_compaction(f.store, &(struct store_compaction){ .rate = 1 });
+	store_compact(f.store, STORE_COMPACT_FORCE, &ticket);
+	FX_UNTIL(&f, stats_of(&f).merging);
+	is_int(fx_close(&f), 0, "a store with a resting merge is closed at once");
+	fx_done(&f);
+}
+
 static void test_off(void)
 {
 	struct fx f;
@@ -654,6 +677,7 @@ int main(void)
 	test_fetch_meanwhile();
 	test_damage();
 	test_pause();
+	test_rate();
 	test_off();
 	return done();
 }
