@@ -4,7 +4,8 @@
  * thread takes these batches in the order of the log and changes the key directories. Sorted, neighbours in a batch are neighbours in the
  * directory, so that its pages are found in the cache; the first batch of an empty directory is built without any search.
  *
- * Memory: a batch takes up to BATCH_BYTES (one transaction may make it larger), and a thread has at most three of them and a window.
+ * Memory: a batch takes up to BATCH_BYTES (one transaction may make it larger), and a thread has at most three of them, the room to sort one, and a
+ * window.
  */
 #ifndef STORE_REPLAY_H
 #define STORE_REPLAY_H
@@ -12,7 +13,7 @@
 #include "store/inner.h"
 #include "store/window.h"
 
-#define BATCH_BYTES ((size_t)32 << 20)
+#define BATCH_BYTES ((size_t)24 << 20) /* keys of 16 bytes: all those of a segment */
 #define REPLAY_THREADS 4
 
 /* ---- replay_batch.c ---- */
@@ -37,10 +38,16 @@ struct batch {
 	size_t whole;             /* of them belong to whole transactions */
 	struct buf keys;
 	bool in_order;            /* it has a flush or an exchange: it is applied as it stands */
-	struct batch_place *place; /* while it is being sorted */
-	size_t place_cap;
-	struct buf gathered;       /* as well */
 	size_t common;            /* bytes all keys begin with */
+};
+
+/* What sorting takes beside the batch; it is kept from one to the next. */
+struct sorter {
+	struct batch_place *place, *other; /* other: of the pass before */
+	size_t place_cap, other_cap;
+	struct batch_op *op;
+	size_t op_cap;
+	struct buf keys;
 };
 
 struct batch *batch_free(struct batch *b); /* accepts NULL, returns NULL */
@@ -51,7 +58,8 @@ bool batch_is_full(const struct batch *b);
 /* Moves what belongs to no whole transaction yet to an empty batch: 0 or -ENOMEM. */
 int batch_split(struct batch *b, struct batch *rest);
 /* Sorts it, if it may be, by namespace and key, and drops all but the last op of a key: 0 or -ENOMEM. Any thread, like those above. */
-int batch_sort(struct batch *b);
+int batch_sort(struct batch *b, struct sorter *w);
+void sorter_free(struct sorter *w);
 /* Changes directories, live bytes and the databases' namespaces: 0 or -ENOMEM. The owner's. */
 int batch_apply(struct store *s, const struct batch *b);
 

@@ -5,15 +5,14 @@
 #include <stdlib.h>
 
 #define FIRST_OPS 256
-#define AHEAD 8 /* keys */
+#define AHEAD 8    /* keys */
+#define NS_DIGIT 8 /* behind the eight of the head */
 
 struct batch *batch_free(struct batch *b)
 {
 	if (b) {
 		free(b->op);
-		free(b->place);
 		buf_free(&b->keys);
-		buf_free(&b->gathered);
 	}
 	free(b);
 	return NULL;
@@ -75,7 +74,7 @@ int batch_add(struct batch *b, const struct record *r, uint64_t where)
 
 bool batch_is_full(const struct batch *b)
 {
-	return b->count * (sizeof(*b->op) + sizeof(*b->place)) + b->keys.len * 2 >= BATCH_BYTES;
+	return b->count * sizeof(*b->op) + b->keys.len >= BATCH_BYTES;
 }
 
 int batch_split(struct batch *b, struct batch *rest)
@@ -101,92 +100,139 @@ static uint64_t head_of(struct slice key)
 	return be64toh(head);
 }
 
-/* By namespace, key, and age. The heads decide mostly; where they do not, a shorter key may have zeros for what it lacks. */
+/* By key and age, the heads and namespaces being the same: a shorter key may have zeros for what it lacks. */
 static int compare(const void *x, const void *y, void *arg)
 {
 	const struct batch_place *a = x, *b = y;
 	const struct batch *batch = arg;
 
-	if (a->ns != b->ns)
-		return a->ns < b->ns ? -1 : 1;
-	if (a->head != b->head)
-		return a->head < b->head ? -1 : 1;
 	int order = slice_cmp(key_of(batch, &batch->op[a->op]), key_of(batch, &batch->op[b->op]));
 	return order ? order : a->op < b->op ? -1 : 1;
 }
 
-static int reserve_places(struct batch *b)
+static int reserve_places(struct batch_place **place, size_t *cap, size_t n)
 {
-	if (b->place_cap >= b->count)
+	if (*cap >= n)
 		return 0;
-	struct batch_place *place = realloc(b->place, b->count * sizeof(*place));
-	if (!place)
-		return -ENOMEM;
-	b->place = place;
-	b->place_cap = b->count;
-	return 0;
+	free(*place);
+	*place = malloc(n * sizeof(**place));
+	*cap = *place ? n : 0;
+	return *place ? 0 : -ENOMEM;
 }
 
-/* The keys in the order of the places, which the ops then follow. */
-static int gather_keys(struct batch *b)
+static int reserve(struct sorter *w, const struct batch *b)
 {
-	buf_reset(&b->gathered, SIZE_MAX);
-	if (buf_reserve(&b->gathered, b->keys.len + 1))
+	if (reserve_places(&w->place, &w->place_cap, b->count) || reserve_places(&w->other, &w->other_cap, b->count))
 		return -ENOMEM;
-	for (size_t i = 0; i < b->count; i++) {
-		if (i + AHEAD < b->count)
-			__builtin_prefetch(b->keys.ptr + b->op[b->place[i + AHEAD].op].key);
-		if (i + 2 * AHEAD < b->count)
-			__builtin_prefetch(&b->op[b->place[i + 2 * AHEAD].op]);
-		struct batch_op *op = &b->op[b->place[i].op];
-		struct slice key = key_of(b, op);
-		op->key = (uint32_t)b->gathered.len;
-		buf_append_slice(&b->gathered, key);
+	if (w->op_cap < b->count) {
+		free(w->op);
+		w->op = malloc(b->count * sizeof(*w->op));
+		w->op_cap = w->op ? b->count : 0;
 	}
-	struct buf keep = b->keys;
-	b->keys = b->gathered;
-	b->gathered = keep;
-	return 0;
+	buf_reset(&w->keys, SIZE_MAX);
+	return !w->op || buf_reserve(&w->keys, b->keys.len + 1) ? -ENOMEM : 0;
 }
 
-/* Puts the ops where their places are: each cycle of the exchange once around. */
-static void order_ops(struct batch *b)
+static unsigned digit_of(const struct batch_place *p, unsigned digit)
 {
+	return digit < NS_DIGIT ? (unsigned)(p->head >> 8 * digit) & 255 : p->ns;
+}
+
+/* One pass of a radix sort. `count` says how often each value of the digit occurs. */
+static void sort_by_digit(struct sorter *w, size_t n, unsigned digit, const uint32_t count[256])
+{
+	uint32_t at[256], sum = 0;
+
+	if (count[digit_of(&w->place[0], digit)] == n)
+		return;
+	for (unsigned i = 0; i < 256; i++) {
+		at[i] = sum;
+		sum += count[i];
+	}
+	for (size_t i = 0; i < n; i++)
+		w->other[at[digit_of(&w->place[i], digit)]++] = w->place[i];
+	struct batch_place *place = w->place;
+	size_t cap = w->place_cap;
+	w->place = w->other;
+	w->place_cap = w->other_cap;
+	w->other = place;
+	w->other_cap = cap;
+}
+
+/* By the heads, from the last byte to the first, and namespace; then, where those are the same, by all of the key. */
+static void sort_places(struct batch *b, struct sorter *w)
+{
+	uint32_t count[NS_DIGIT + 1][256] = { 0 };
+
 	for (size_t i = 0; i < b->count; i++) {
-		struct batch_op first = b->op[i];
-		size_t at = i;
-		while (b->place[at].op != i) {
-			size_t from = b->place[at].op;
-			b->op[at] = b->op[from];
-			b->place[at].op = (uint32_t)at;
-			at = from;
-		}
-		b->op[at] = first;
-		b->place[at].op = (uint32_t)at;
+		w->place[i] = (struct batch_place){ head_of(slice_skip(key_of(b, &b->op[i]), b->common)), (uint32_t)i, b->op[i].ns };
+		for (unsigned d = 0; d <= NS_DIGIT; d++)
+			count[d][digit_of(&w->place[i], d)]++;
+	}
+	for (unsigned d = 0; d <= NS_DIGIT; d++)
+		sort_by_digit(w, b->count, d, count[d]);
+	for (size_t i = 0, end; i < b->count; i = end) {
+		const struct batch_place *first = &w->place[i];
+		for (end = i + 1; end < b->count && w->place[end].head == first->head && w->place[end].ns == first->ns; end++)
+			;
+		if (end > i + 1)
+			qsort_r(&w->place[i], end - i, sizeof(*w->place), compare, b);
 	}
 }
 
-int batch_sort(struct batch *b)
+/* Of the writes of a key the last one counts. */
+static bool is_last(const struct batch *b, const struct batch_place *at, const struct batch_place *next)
+{
+	return at->ns != next->ns || at->head != next->head || !slice_eq(key_of(b, &b->op[at->op]), key_of(b, &b->op[next->op]));
+}
+
+/* Ops and keys in the order of the places, side by side: what is far apart is asked for ahead. */
+static size_t gather(const struct batch *b, struct sorter *w)
 {
 	size_t n = 0;
 
-	if (b->in_order)
+	for (size_t i = 0; i < b->count; i++) {
+		if (i + 2 * AHEAD < b->count)
+			__builtin_prefetch(&b->op[w->place[i + 2 * AHEAD].op]);
+		if (i + AHEAD < b->count)
+			__builtin_prefetch(b->keys.ptr + b->op[w->place[i + AHEAD].op].key);
+		if (i + 1 < b->count && !is_last(b, &w->place[i], &w->place[i + 1]))
+			continue;
+		const struct batch_op *op = &b->op[w->place[i].op];
+		w->op[n] = *op;
+		w->op[n++].key = (uint32_t)w->keys.len;
+		buf_append_slice(&w->keys, key_of(b, op));
+	}
+	return n;
+}
+
+int batch_sort(struct batch *b, struct sorter *w)
+{
+	if (b->in_order || b->count == 0)
 		return 0;
-	if (reserve_places(b))
+	if (reserve(w, b))
 		return -ENOMEM;
-	for (size_t i = 0; i < b->count; i++)
-		b->place[i] = (struct batch_place){ head_of(slice_skip(key_of(b, &b->op[i]), b->common)), (uint32_t)i, b->op[i].ns };
-	if (b->count)
-		qsort_r(b->place, b->count, sizeof(*b->place), compare, b);
-	if (gather_keys(b))
-		return -ENOMEM;
-	order_ops(b);
-	/* Of the writes of a key the last one counts. */
-	for (size_t i = 0; i < b->count; i++)
-		if (i + 1 == b->count || b->op[i].ns != b->op[i + 1].ns || !slice_eq(key_of(b, &b->op[i]), key_of(b, &b->op[i + 1])))
-			b->op[n++] = b->op[i];
+	sort_places(b, w);
+	size_t n = gather(b, w), cap = b->cap;
+	struct batch_op *op = b->op;
+	struct buf keys = b->keys;
+
+	b->op = w->op;
+	b->cap = w->op_cap;
+	b->keys = w->keys;
 	b->count = b->whole = n;
+	w->op = op;
+	w->op_cap = cap;
+	w->keys = keys;
 	return 0;
+}
+
+void sorter_free(struct sorter *w)
+{
+	free(w->place);
+	free(w->other);
+	free(w->op);
+	buf_free(&w->keys);
 }
 
 /* ---- applying ---- */

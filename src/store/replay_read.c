@@ -20,6 +20,7 @@ struct reader {
 	struct feed *f;
 	struct window w;
 	struct batch *b;
+	struct sorter *sorter;
 };
 
 static struct batch *get_batch(struct crew *c)
@@ -72,7 +73,7 @@ static int hand_over(struct reader *r)
 		return error;
 	}
 	r->b = rest;
-	error = batch_sort(b);
+	error = batch_sort(b, r->sorter);
 	if (error == 0 && r->c->threads)
 		return queue_batch(r->c, r->f, b);
 	if (error == 0)
@@ -133,9 +134,9 @@ static int read_records(struct reader *r)
 	return r->b->whole ? hand_over(r) : 0;
 }
 
-static int read_feed(struct crew *c, struct feed *f)
+static int read_feed(struct crew *c, struct feed *f, struct sorter *sorter)
 {
-	struct reader r = { .c = c, .f = f };
+	struct reader r = { .c = c, .f = f, .sorter = sorter };
 	int fd = store_segment_fd(c->s, f->g);
 
 	if (fd < 0)
@@ -153,6 +154,7 @@ static int read_feed(struct crew *c, struct feed *f)
 static void *run(void *arg)
 {
 	struct crew *c = arg;
+	struct sorter sorter = { 0 };
 
 	pthread_mutex_lock(&c->lock);
 	for (;;) {
@@ -162,13 +164,14 @@ static void *run(void *arg)
 			break;
 		struct feed *f = &c->feed[c->next++];
 		pthread_mutex_unlock(&c->lock);
-		int error = read_feed(c, f);
+		int error = read_feed(c, f, &sorter);
 		pthread_mutex_lock(&c->lock);
 		f->error = error;
 		f->done = true;
 		pthread_cond_signal(&c->given);
 	}
 	pthread_mutex_unlock(&c->lock);
+	sorter_free(&sorter);
 	return NULL;
 }
 
@@ -227,7 +230,9 @@ int crew_apply(struct crew *c, size_t i)
 	int r = 0;
 
 	if (c->threads == 0) {
-		r = read_feed(c, f);
+		struct sorter sorter = { 0 };
+		r = read_feed(c, f, &sorter);
+		sorter_free(&sorter);
 		tell_progress(c);
 		return r;
 	}

@@ -239,12 +239,13 @@ static bool same_op_key(const struct batch *a, size_t i, const struct batch *b, 
 static void test_batch(void)
 {
 	struct batch *b = calloc(1, sizeof(*b)), *rest = calloc(1, sizeof(*rest)), *all = calloc(1, sizeof(*all));
+	struct sorter sorter = { 0 };
 	char key[16] = "same prefix ";
 	uint64_t seed = 5;
 	size_t youngest = 0;
 	bool good = true;
 
-	is_int(batch_sort(b), 0, "an empty batch can be sorted");
+	is_int(batch_sort(b, &sorter), 0, "an empty batch can be sorted");
 	for (uint64_t i = 0; i < 2000; i++) {
 		uint64_t k = sim_random(&seed) % 600;
 		memset(key + 12, (int)k, 4);
@@ -256,7 +257,7 @@ static void test_batch(void)
 	}
 	ok(good && batch_split(b, rest) == 0 && b->count == 1900 && rest->count == 100 && rest->whole == 0 && rest->op[0].where == 1901,
 		"what is not whole goes to another one");
-	is_int(batch_sort(b), 0, "the whole is sorted");
+	is_int(batch_sort(b, &sorter), 0, "the whole is sorted");
 	for (size_t i = 1; i < b->count; i++)
 		good &= b->op[i - 1].ns < b->op[i].ns || (b->op[i - 1].ns == b->op[i].ns && slice_cmp(op_key(b, i - 1), op_key(b, i)) < 0);
 	for (size_t i = 0, j; i < all->count; i++) {
@@ -270,6 +271,7 @@ static void test_batch(void)
 		good &= j < b->count && b->op[j].where == all->op[i].where;
 	}
 	ok(good && b->count == youngest && youngest > 300, "by namespace and key, with the youngest write of each (%zu)", youngest);
+	sorter_free(&sorter);
 	batch_free(b);
 	batch_free(rest);
 	batch_free(all);
