@@ -224,17 +224,37 @@ static int64_t add_saturating(int64_t a, int64_t b)
 	return sum == STORE_NO_EXPIRY ? sum - 1 : sum; /* the last moment is not "never" */
 }
 
+/* Wall time minus steady time, of one moment: the thread was not held up between the two clocks. */
+static int64_t read_offset(const struct store *s)
+{
+	int64_t before, wall;
+	unsigned tries = 0;
+
+	do {
+		before = store_now(s);
+		wall = clock_wall_ms(s->clock);
+	} while (store_now(s) - before > 1 && ++tries < 100);
+	return wall - before;
+}
+
+static bool is_tremble(int64_t a, int64_t b)
+{
+	return a - b <= MAX_TREMBLE_MS && b - a <= MAX_TREMBLE_MS;
+}
+
 /*
- * Wall time minus steady time. The two clocks are read one after the other and cut to milliseconds, so the difference trembles; only a
+ * The same, cached. The two clocks are read one after the other and cut to milliseconds, so the difference trembles; only a
  * real step (or slow drift that has added up) moves it, and times written and read back stay the same to the millisecond.
  */
 static int64_t wall_offset(const struct store *s)
 {
-	int64_t now = clock_wall_ms(s->clock) - store_now(s);
 	struct store *mine = (struct store *)s; /* a cached reading of the clock, not state of the store */
 
-	if (now - s->wall_offset > MAX_TREMBLE_MS || s->wall_offset - now > MAX_TREMBLE_MS)
-		mine->wall_offset = now;
+	if (!is_tremble(clock_wall_ms(s->clock) - store_now(s), s->wall_offset)) {
+		int64_t now = read_offset(s);
+		if (!is_tremble(now, s->wall_offset))
+			mine->wall_offset = now;
+	}
 	return s->wall_offset;
 }
 

@@ -1068,6 +1068,39 @@ static void test_sweep(void)
 	fx_done(&f);
 }
 
+static struct fake_clock *held_up;
+
+/* The thread is held up for five seconds just behind its look at the clock. */
+static int64_t read_wall_slowly(const struct clock *c)
+{
+	int64_t now = fx_wall(c);
+
+	if (held_up) {
+		held_up->wall += 5000;
+		held_up->mono += 5000;
+	}
+	held_up = NULL;
+	return now;
+}
+
+static void test_held_up(void)
+{
+	struct fx f;
+
+	fx_init(&f, simdisk_new(1));
+	f.clock.clock.wall_ms = read_wall_slowly;
+	fx_must_open(&f);
+	int64_t wall = f.clock.wall + 100000, steady = store_from_wall(f.store, wall);
+	held_up = &f.clock;
+	is_int(store_from_wall(f.store, wall), steady, "time that passes between two looks at clocks moves no expiry");
+	held_up = &f.clock;
+	is_int(store_to_wall(f.store, steady), wall, "in neither direction");
+	f.clock.wall += 60000;
+	held_up = &f.clock;
+	is_int(store_to_wall(f.store, steady), wall + 60000, "a step does, also then");
+	fx_done(&f);
+}
+
 int main(void)
 {
 	test_own_writes();
@@ -1091,6 +1124,7 @@ int main(void)
 	test_read_errors();
 	test_expiry();
 	test_far_expiry();
+	test_held_up();
 	test_sweep();
 	return done();
 }
