@@ -46,7 +46,7 @@ class Healthy:
         """
         poll(lambda: len(self.times) > 20 or self.wrong, 10)
         self.stop.set()
-        self.thread.join(30)
+        self.thread.join(30 * PATIENCE)
         self.client.close()
         ok(not self.wrong and len(self.times) > 5, f"{name}: the healthy client is served",
             *map(str, self.wrong[:3]))
@@ -136,7 +136,7 @@ def test_large_values_in_a_loop():
     polite.must("SET", "fetched", value)
     for name, commands in (("sends", [request("SET", "sent", value)]), ("fetches", [request("GET", "fetched")]),
         ("sends and two fetch", [request("SET", "sent", value)] + [request("GET", "fetched")] * 2)):
-        until = time.monotonic() + (20 if LONG else 3) * PATIENCE
+        until = time.monotonic() + (20 if LONG else 3)
         pids = [loop_large(kvd.socket, until, c) for c in commands]
         times = []
         while time.monotonic() < until:
@@ -222,7 +222,7 @@ def test_endless_multi():
     c = kvd.client()
     c.must("MULTI")
     chunk = request("SET", "k", "v" * 100) * 1000
-    stop, errors = time.monotonic() + (20 if LONG else 2) * PATIENCE, 0
+    stop, errors = time.monotonic() + 20, 0
     sent = peak = 0
     closed = False
     while time.monotonic() < stop and sent < 1500000 and not errors and not closed:
@@ -288,17 +288,6 @@ def test_many_connections():
     healthy.end(f"{n} connections", 1.0)
 
 
-def connect_patiently(kvd):
-    """While the queue of those who are not accepted yet is full, a connect that must not block fails, and is made again."""
-    def attempt():
-        try:
-            return kvd.client(timeout=60)
-        except BlockingIOError:
-            return None
-
-    return poll(attempt, 20) or kvd.client(timeout=60)
-
-
 def test_ten_thousand_connections():
     """As many as max-clients allows by default, each with a request cut in two."""
     n = 10000
@@ -314,10 +303,10 @@ def test_ten_thousand_connections():
     data = request("SET", "crowd", "x")
     clients = []
     for _ in range(n - 1):
-        c = connect_patiently(kvd)
+        c = kvd.client(timeout=60)
         c.send(data[:15])
         clients.append(c)
-    extra = connect_patiently(kvd)
+    extra = kvd.client(timeout=60)
     is_(extra.rest(30), b"-ERR max number of clients reached\r\n", "one more than 10000 is told so")
     for c in clients:
         c.send(data[15:])
@@ -472,7 +461,7 @@ def test_out_of_descriptors():
     cpu, began = kvd.cpu(), time.monotonic()
     time.sleep(1.0)
     share = (kvd.cpu() - cpu) / (time.monotonic() - began)
-    ok(share <= 0.05 * PATIENCE, f"no busy loop while out of descriptors ({share * 100:.0f} % of a processor)")
+    ok(share <= 0.25, f"no busy loop while out of descriptors ({share * 100:.0f} % of a processor)")
     existing.must("SET", "still", "here")
     told = 0
     for s in crowd:

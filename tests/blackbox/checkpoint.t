@@ -109,7 +109,8 @@ def test_by_time():
         c = kvd.client()
         before = stats(c)["checkpoints"]
         mark = b"%d:" % n
-        stop = time.monotonic() + 10
+        fill(c, mark=mark)
+        stop = time.monotonic() + 10 * PATIENCE
         while stats(c)["checkpoints"] == before and time.monotonic() < stop:
             fill(c, mark=mark)
         ok(stats(c)["checkpoints"] > before, f"a checkpoint is written while clients write, life {n}")

@@ -107,7 +107,7 @@ def test_redis_benchmark():
 def test_socat():
     start()
     program = need("socat")
-    out, err, code = sh(program, "-t", "5", "-", "UNIX:" + kvd.socket,
+    out, err, code = sh(program, "-t", "60", "-", "UNIX:" + kvd.socket,
         text="SET name kvd\r\nGET name\r\nPING\n")
     is_(out, "+OK\n$3\nkvd\n+PONG\n", "by hand with socat: replies survive the half close")
 

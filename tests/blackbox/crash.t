@@ -110,7 +110,9 @@ def cycle(kvd, writers, random, during):
     threads = [threading.Thread(target=w.work, args=(kvd,)) for w in writers]
     for t in threads:
         t.start()
+    before = sum(w.acknowledged for w in writers)
     time.sleep(random.uniform(*during))
+    poll(lambda: sum(w.acknowledged for w in writers) > before + 20, pause=0.001)  # on a busy machine they may not even have begun
     kvd.kill9()
     for t in threads:
         t.join()
@@ -140,10 +142,10 @@ def crash_cycles(name, count, writers=4, during=(0.05, 0.5), **options):
     total = sum(w.acknowledged for w in crew)
     ok(not problems, f"{name}: {done_} kills, {total} acknowledged steps, all there", *problems)
     ok(total > 20 * count, f"{name}: and the load was real", f"{total} steps")
+    kvd.stop()
     left = [f for f in os.listdir(kvd.data) if not f.endswith((".seg", ".hint")) and f not in ("LOCK",
         "CATALOG", "CHECKPOINT", "snapshots", "damaged")]
     is_(left, [], f"{name}: no leftover files")
-    kvd.stop()
 
 
 def test_one_segment():

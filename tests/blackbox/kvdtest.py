@@ -24,7 +24,7 @@ import time
 
 import tap
 from resp import OK, QUEUED, Client, Closed, Error, Push, Set, Simple, Verbatim, request, to_bytes  # noqa: F401
-from tap import LONG, PATIENCE, SANITIZED, Skip, diag, done, is_, ok, poll, rng, seed, skip, skip_all, todo  # noqa: F401
+from tap import LONG, PATIENCE, SANITIZED, Skip, diag, done, in_time, is_, ok, poll, rng, seed, skip, skip_all, todo  # noqa: F401
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.environ.get("top_builddir") or os.path.dirname(os.path.dirname(HERE))

@@ -93,7 +93,7 @@ def test_reads_behind_writes():
 def test_waiting_command():
     start()
     c = kvd.client()
-    got = c.pipeline(("SET", "a", "1"), ("WAITAOF", 1, 0, 2000), ("GET", "a"), ("SET", "a", "2"),
+    got = c.pipeline(("SET", "a", "1"), ("WAITAOF", 1, 0, 60000), ("GET", "a"), ("SET", "a", "2"),
         ("GET", "a"))
     is_(got, [OK, [1, 0], b"1", OK, b"2"], "what follows a waiting command comes after it")
 

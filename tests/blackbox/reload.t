@@ -194,7 +194,7 @@ def test_index():
     is_((c("DBSIZE"), c("GET", "behind")), (20001, b"1"), "and has everything")
     before = number(c, "checkpoints")
     is_(c("KVD.SNAPSHOT"), OK, "without SYNC it only begins")
-    ok(poll(lambda: number(c, "checkpoints") == before + 1), "and ends")
+    ok(poll(lambda: number(c, "checkpoints") > before), "and ends")
 
 
 def test_refused():

@@ -78,7 +78,7 @@ class Client:
         self.buffer = b""
         self.at = 0
         try:
-            self.sock.connect(path)
+            self.connect(time.monotonic() + self.timeout)
         except BaseException:
             self.sock.close()
             raise
@@ -90,6 +90,16 @@ class Client:
 
     def __exit__(self, *unused):
         self.close()
+
+    def connect(self, end):
+        """While the queue of those who are not accepted yet is full, a connect that may not block fails, and is made again."""
+        while True:
+            try:
+                return self.sock.connect(self.path)
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.001)
 
     def close(self):
         self.sock.close()
@@ -240,7 +250,7 @@ class Client:
             return False
 
     def quiet(self, seconds):
-        """True when nothing arrives for that long, not even the end."""
+        """True when nothing arrives for that long (no PATIENCE is had), not even the end."""
         if self.at < len(self.buffer):
             return False
         self.sock.settimeout(seconds)

@@ -130,8 +130,14 @@ def test_watch():
     c.must("DISCARD")
     c.must("MULTI")
     is_(c("EXEC"), [], "so has DISCARD")
-    c.must("SET", "e", "1", "PX", 30)
-    c.must("WATCH", "e")
+
+    def watch_in_time():
+        c.must("UNWATCH")
+        c.must("SET", "e", "1", "PX", 100)
+        c.must("WATCH", "e")
+        return c("PTTL", "e") > 0
+
+    ok(poll(watch_in_time), "a key is watched before it expires")
     poll(lambda: other("EXISTS", "e") == 0)
     c.must("MULTI")
     is_(c("EXEC"), None, "a watched key that expires voids the transaction")
@@ -182,7 +188,7 @@ def test_counter_by_watch():
     for t in threads:
         t.start()
     for t in threads:
-        t.join(60)
+        t.join(60 * PATIENCE)
     is_(kvd.client()("GET", "n"), str(4 * rounds).encode(), "four clients count by WATCH without a loss")
 
 

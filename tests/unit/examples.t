@@ -9,7 +9,7 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 99' INT TERM
 
 for name in basic batch iterate large persistence compaction; do
-	mkdir "$work/$name"
+	mkdir -m 700 "$work/$name"
 done
 
 out=$("$programs/basic" "$work/basic" 2>&1)

@@ -70,7 +70,7 @@ static bool is_refusing(struct store *s)
 {
 	struct timespec ms = { 0, 1000000 };
 
-	for (int i = 0; i < 20000 && store_health(s, NULL) == 0; i++)
+	for (int i = 0; i < 120000 && store_health(s, NULL) == 0; i++)
 		nanosleep(&ms, NULL);
 	return store_health(s, NULL) == STORE_REFUSED;
 }
@@ -121,7 +121,7 @@ static void test_stricter_policy_on_a_failing_disk(void)
 	is_int(put(s, "b", "2"), 0, "another");
 	store_submit(s);
 	struct timespec ms = { 0, 1000000 };
-	for (int i = 0; i < 20000 && store_releasable(s) < store_position(s); i++)
+	for (int i = 0; i < 120000 && store_releasable(s) < store_position(s); i++)
 		nanosleep(&ms, NULL);
 	ok(store_releasable(s) == store_position(s), "is acknowledged, as the policy says");
 	is_int(put(s, "c", "3"), 0, "a third lets the store forget how to undo the second");

@@ -15,7 +15,7 @@
 #include "tap.h"
 
 #define SEG1 "0000000001.seg"
-#define FX_DEADLINE_S 10
+#define FX_DEADLINE_S 120 /* ends only what would never end: the machine may be busy with other things */
 
 struct fake_clock {
 	struct clock clock;

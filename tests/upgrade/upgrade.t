@@ -252,12 +252,12 @@ def test_newer_archive():
     archives = {}
     for name, since in (("one", None), ("two", "one")):
         c.must("SET", name, "1")
-        done = subprocess.run([KVCTL, "--socket", kvd.socket, "snapshot", "create", name], capture_output=True, timeout=60)
+        done = subprocess.run([KVCTL, "--socket", kvd.socket, "snapshot", "create", name], capture_output=True, timeout=60 * PATIENCE)
         is_(done.returncode, 0, f"snapshot {name}", done.stderr)
         archives[name] = os.path.join(kvd.dir, name + ".tar")
         args = ["snapshot", "export", name] + (["--since", since] if since else [])
         with open(archives[name], "wb") as f:
-            done = subprocess.run([KVCTL, "--socket", kvd.socket, *args, "--data-dir", kvd.data], stdout=f, stderr=subprocess.PIPE, timeout=60)
+            done = subprocess.run([KVCTL, "--socket", kvd.socket, *args, "--data-dir", kvd.data], stdout=f, stderr=subprocess.PIPE, timeout=60 * PATIENCE)
         is_(done.returncode, 0, f"archive {name}", done.stderr)
     other = Kvd()
     for chain, member in ((["one"], "MANIFEST"), (["one", "two"], "SINCE")):
