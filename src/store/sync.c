@@ -35,7 +35,11 @@ struct group {
 	bool partial;         /* its last transaction goes on behind it */
 };
 
-static void set_state(struct store *s, enum sync_state state, int error, const char *what)
+/*
+ * refused: what was submitted behind `written` will never be written. Who sees that has to see why, and not take more: the reason comes first,
+ * and both under the lock.
+ */
+static void set_state(struct store *s, enum sync_state state, int error, const char *what, bool refused)
 {
 	struct sync *y = &s->sync;
 	char name[SEGMENT_NAME_SIZE];
@@ -43,32 +47,29 @@ static void set_state(struct store *s, enum sync_state state, int error, const c
 	segment_name(name, y->segment ? y->segment->number : 0);
 	pthread_mutex_lock(&y->lock);
 	/* Failed is for good, and so is its reason. */
-	if (atomic_load(&y->state) == SYNC_FAILED) {
-		pthread_cond_broadcast(&y->progress);
-		pthread_mutex_unlock(&y->lock);
-		return;
+	if (atomic_load(&y->state) != SYNC_FAILED) {
+		y->error = error;
+		if (error)
+			snprintf(y->problem, sizeof(y->problem), "%s %s failed: %s%s", what, name, strerror(-error),
+				state == SYNC_FULL ? "; deletes are taken, and writes again when there is space" :
+						     "; the store is read-only until it is opened anew");
+		atomic_store(&y->state, state);
 	}
-	y->error = error;
-	if (error)
-		snprintf(y->problem, sizeof(y->problem), "%s %s failed: %s%s", what, name, strerror(-error),
-			state == SYNC_FULL ? "; deletes are taken, and writes again when there is space" :
-					     "; the store is read-only until it is opened anew");
-	atomic_store(&y->state, state);
+	if (refused)
+		atomic_store(&y->refused, true);
 	pthread_cond_broadcast(&y->progress);
 	pthread_mutex_unlock(&y->lock);
 	store_notify(s);
 }
 
-/* What was submitted behind `written` will never be written. */
 static void refuse(struct store *s, enum sync_state state, int error, const char *what)
 {
-	atomic_store(&s->sync.refused, true);
-	set_state(s, state, error, what);
+	set_state(s, state, error, what, true);
 }
 
 void sync_fail(struct store *s, int error, const char *what)
 {
-	set_state(s, SYNC_FAILED, error, what);
+	set_state(s, SYNC_FAILED, error, what, false);
 }
 
 bool sync_may_pass(int error)
@@ -372,7 +373,7 @@ static int look_for_space(struct store *s)
 	if (r)
 		return r;
 	/* When the trouble was elsewhere (a new segment could not be made), the next write tells. */
-	set_state(s, SYNC_RUNNING, 0, "");
+	set_state(s, SYNC_RUNNING, 0, "", false);
 	return 0;
 }
 

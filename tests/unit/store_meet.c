@@ -199,6 +199,44 @@ static void meet(enum merge_ask step, enum simdisk_call call, int error, const c
 	fx_done(&f);
 }
 
+static struct store *_Atomic watched;
+static _Atomic unsigned unreasoned;
+
+int __real_pthread_mutex_lock(pthread_mutex_t *m);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *m);
+
+/* When the sync thread comes to its lock: has it told of a refusal without the reason? */
+int __wrap_pthread_mutex_lock(pthread_mutex_t *m)
+{
+	struct store *s = atomic_load(&watched);
+
+	if (s && m == &s->sync.lock)
+		unreasoned += atomic_load(&s->sync.refused) && atomic_load(&s->sync.state) == SYNC_RUNNING;
+	return __real_pthread_mutex_lock(m);
+}
+
+/* A commit that is taken in between would never be written, and nobody would be told. */
+static void test_reason(void)
+{
+	static const int errors[] = { -ENOSPC, -EIO };
+
+	for (int i = 0; i < 4; i++) {
+		struct fx f;
+		fx_init(&f, simdisk_new(4));
+		fx_must_open(&f);
+		fx_put(&f, "a", "1");
+		fx_wait(&f);
+		unreasoned = 0;
+		watched = f.store;
+		simdisk_fail(f.disk, i < 2 ? SIM_WRITE : SIM_SYNC, 1, 0, errors[i % 2]);
+		fx_put(&f, "a", "2");
+		store_submit(f.store);
+		ok(wait_refused(&f) && store_health(f.store, NULL) == STORE_REFUSED && unreasoned == 0, "who sees that a commit is refused sees why");
+		watched = NULL;
+		fx_done(&f);
+	}
+}
+
 static void test_meetings(void)
 {
 	static const struct {
@@ -256,6 +294,7 @@ static void test_expired(void)
 int main(void)
 {
 	test_slots();
+	test_reason();
 	test_meetings();
 	test_expired();
 	return done();

@@ -20,6 +20,7 @@ tests_unit_store_snapshot_t_LDADD = libsim.la libstore.la libbase.la
 tests_unit_store_pack_t_SOURCES = tests/unit/store_pack.c tests/unit/store_fixture.h
 tests_unit_store_pack_t_LDADD = libsim.la libstore.la libbase.la
 tests_unit_store_meet_t_SOURCES = tests/unit/store_meet.c tests/unit/store_fixture.h
+tests_unit_store_meet_t_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pthread_mutex_lock
 tests_unit_store_meet_t_LDADD = libsim.la libstore.la libbase.la
 tests_unit_store_view_t_SOURCES = tests/unit/store_view.c tests/unit/store_fixture.h
 tests_unit_store_view_t_LDFLAGS = $(AM_LDFLAGS) $(STORE_WRAP)
