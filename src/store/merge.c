@@ -36,6 +36,15 @@ static bool look_up(const struct store *s, const struct record *r, struct keydir
 }
 
 /*
+ * Whether no segment older than the run can hold what a tombstone at this position of an input hides. A merge that wrote the input has lowered the position; what
+ * it copied was written before it began.
+ */
+static bool is_older_clean(const struct merge *m, const struct segment *input, uint64_t position)
+{
+	return position < m->clean_before && input->judged <= m->clean_before;
+}
+
+/*
  * A tombstone (of a key or a namespace) hides older versions from the replay. It may go when none are left: none in older segments, and those of the
  * run go with it. Or when a younger version hides them as well.
  */
@@ -45,7 +54,7 @@ static bool is_needed_tombstone(const struct merge *m, const struct merge_item *
 
 	if (item->r.type == RECORD_GAP) /* says of a place that it is not known, and the place goes */
 		return false;
-	if (item->r.position < m->clean_before)
+	if (is_older_clean(m, m->store->slot[locator_slot(item->where)], item->r.position))
 		return false;
 	if (item->r.type != RECORD_DELETE)
 		return true;

@@ -53,7 +53,8 @@ struct segment {
 	_Atomic int role;    /* enum segment_role; changed under the table lock */
 	bool stuck;          /* a merge failed on it: left alone until the store is opened anew */
 	unsigned readers;    /* who needs the file beside the keydir (fetches, links being made): it stays while there are any. The owner's. */
-	uint64_t judged;     /* every record was the current version of its key at some moment after this position; 0: not known */
+	uint64_t judged;     /* the log's position when the merge began that wrote it; 0: not known, or none did. All its records are from before, and each
+			      * value was the current version of its key at some moment after. */
 	uint64_t kept;       /* bytes of its records that are no values: tombstones a merge had to keep */
 	struct segment *previous; /* the active segment before this one; valid until this one is complete */
 	uint64_t used;       /* when the owner last wanted its descriptor: slots.c */

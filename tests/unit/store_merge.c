@@ -195,6 +195,39 @@ static void test_tombstone_below_younger(void)
 	fx_done(&f);
 }
 
+/*
+ * A merge moves a tombstone to a lower position, below that at which an older segment was written anew. It is younger than that segment all the same, and the
+ * next merge must keep it, too.
+ */
+static void test_tombstone_merged_twice(void)
+{
+	struct fx f;
+
+	fx_init(&f, simdisk_new(17));
+	fx_must_open(&f);
+	store_set_compaction(f.store, &(struct store_compaction){ .garbage_ratio = 20, .min_garbage = 1 });
+	fx_put(&f, "k", "old");
+	fx_put_size(&f, "large", 'l', 50000);
+	fx_put_size(&f, "rest", 'r', 40000);
+	rotate(&f);
+	fx_put_size(&f, "rest", 'r', 40000);
+	store_compact_tick(f.store);
+	ok(FX_UNTIL(&f, is_idle(&f)) && stats_of(&f).merges == 1 && !has_file(&f, SEG1), "a segment with a version of the key is written anew");
+	fx_delete(&f, "k");
+	fx_put_size(&f, "late", 'a', 40000);
+	fx_delete(&f, "rest");
+	rotate(&f);
+	store_compact_tick(f.store);
+	ok(FX_UNTIL(&f, is_idle(&f)) && stats_of(&f).merges == 2, "then the one with its deletion, which moves");
+	fx_put_size(&f, "late", 'b', 60000);
+	rotate(&f);
+	store_compact_tick(f.store);
+	ok(FX_UNTIL(&f, is_idle(&f)) && stats_of(&f).merges == 3, "and once more");
+	reopen(&f, true);
+	is_str(fx_get(&f, "k"), "(absent)", "the deleted key does not come back");
+	fx_done(&f);
+}
+
 static void test_flush_and_swap(void)
 {
 	struct buf before = { 0 };
@@ -659,6 +692,7 @@ int main(void)
 	test_many_outputs();
 	test_tombstones();
 	test_tombstone_below_younger();
+	test_tombstone_merged_twice();
 	test_flush_and_swap();
 	test_expired();
 	test_tail_in_memory();
