@@ -38,9 +38,10 @@
  *    24    8  keys in all blocks
  *    32    8  when it was begun, Unix time in ms
  *    40  256  namespace of each database, at P
- *         32  for each segment, in the order of the log: slot (4), zero (4), number (8), first position (8), size (8; 0: active)
+ *         32  for each segment, in the order of the log: slot (4), marks (4), number (8), first position (8), size (8; 0: active)
  *         16  for each block, in the order of the file: bytes (4), entries (4), CRC-32 (4), namespace (2), zero (2)
  *
+ * Marks: 4, and 1 more when tombstones may stand in the segment, 2 more when exchanges of databases may; 0: not known, as older checkpoints have it.
  * Varints have seven bits a byte, low ones first, the high bit set in all but the last.
  */
 #ifndef STORE_CHECKPOINT_H
@@ -59,6 +60,7 @@
 #define CHECKPOINT_SEGMENT 32
 #define CHECKPOINT_ROW 16
 #define CHECKPOINT_WITNESS 4096
+#define CHECKPOINT_MARKS 4 /* beside those of enum segment_mark: they are known */
 #define CHECKPOINT_BLOCK ((size_t)64 << 10) /* bytes; the last entry may go beyond. Taking so much keeps the owner well below a millisecond. */
 
 struct store;

@@ -29,6 +29,7 @@ struct place {
 	struct segment *segment; /* NULL: no such slot */
 	uint64_t limit;          /* file offset behind its last record */
 	uint64_t live;
+	unsigned marks;
 };
 
 struct load {
@@ -126,7 +127,12 @@ static int match_segments(struct load *l)
 		uint64_t size = get_le64(line + 24);
 		if (get_le64(line + 8) != g->number || get_le64(line + 16) != g->first || (size && size != g->size) || s->slot[i]->number != g->number)
 			return reject(l, "segment %" PRIu64 " is not the catalog's any more", get_le64(line + 8));
-		l->place[get_le32(line)] = (struct place){ s->slot[i], size ? size : l->end >= g->first ? l->end - g->first + SEGMENT_HEADER : 0, 0 };
+		uint32_t marks = get_le32(line + 4);
+		l->place[get_le32(line)] = (struct place){
+			.segment = s->slot[i],
+			.limit = size ? size : l->end >= g->first ? l->end - g->first + SEGMENT_HEADER : 0,
+			.marks = marks & CHECKPOINT_MARKS ? marks & SEGMENT_ALL_MARKS : SEGMENT_ALL_MARKS,
+		};
 	}
 	return 0;
 }
@@ -364,8 +370,10 @@ static void install(struct load *l)
 		l->keydir[i] = NULL;
 	}
 	for (uint32_t i = 0; i < l->places; i++)
-		if (l->place[i].segment)
+		if (l->place[i].segment) {
 			atomic_store(&l->place[i].segment->live_bytes, l->place[i].live);
+			l->place[i].segment->marks = l->place[i].marks;
+		}
 	memcpy(s->ns_of, l->index.ptr + 40, sizeof(s->ns_of));
 	*c = (struct checkpoint){ .loaded = true, .position = l->position, .bytes = l->size, .keys = get_le64(l->index.ptr + 24),
 		.wall_ms = (int64_t)get_le64(l->index.ptr + 32) };
@@ -431,8 +439,10 @@ void checkpoint_unload(struct store *s, const char *why)
 		s->keydir[i] = keydir_free(s->keydir[i]);
 		s->ns_of[i] = (uint8_t)i;
 	}
-	for (unsigned i = 0; i < s->slots; i++)
+	for (unsigned i = 0; i < s->slots; i++) {
 		atomic_store(&s->slot[i]->live_bytes, 0);
+		s->slot[i]->marks = 0;
+	}
 	s->checkpoint = (struct checkpoint){ 0 };
 	tell_unused(s, why);
 }

@@ -52,6 +52,13 @@ int checkpoint_walk_begin(struct store *s, struct checkpoint_walk *w)
 	return r;
 }
 
+/* At the end: what is written between belongs to it. */
+static void note_marks(const struct store *s, struct buf *segments)
+{
+	for (char *line = segments->ptr; line < segments->ptr + segments->len; line += CHECKPOINT_SEGMENT)
+		put_le32(line + 4, CHECKPOINT_MARKS | s->slot[get_le32(line)]->marks);
+}
+
 int checkpoint_walk_end(struct store *s, struct checkpoint_walk *w)
 {
 	struct buf before = w->head.segments;
@@ -62,6 +69,8 @@ int checkpoint_walk_end(struct store *s, struct checkpoint_walk *w)
 	size_t sealed = before.len - CHECKPOINT_SEGMENT;
 	if (r == 0 && (w->head.segments.len < before.len || memcmp(before.ptr, w->head.segments.ptr, sealed + CHECKPOINT_SEGMENT - 8) != 0))
 		r = -ESTALE;
+	if (r == 0)
+		note_marks(s, &w->head.segments);
 	w->head.end = s->position;
 	w->head.last_number = s->active->number;
 	w->head.last_first = s->active->first;

@@ -166,6 +166,7 @@ static void settle_op(struct txn *t, size_t i, const struct applied *a, uint64_t
 		recent_add(&s->recent, t->meta[i].hash, end);
 	if (t->op[i].kind == TXN_FLUSH)
 		s->flushed_at[t->meta[i].ns] = end;
+	s->active->marks |= record_marks((enum record_type)(RECORD_PUT + t->op[i].kind));
 }
 
 static bool deletes_only(const struct txn *t)

@@ -293,6 +293,12 @@ struct segment *store_begin_segment(struct store *s);
 void store_count_live(struct store *s, uint64_t where);
 void store_count_dead(struct store *s, uint64_t where);
 
+/* What a record adds to the marks of its segment. */
+static inline unsigned record_marks(enum record_type type)
+{
+	return type == RECORD_DELETE || type == RECORD_FLUSH ? SEGMENT_TOMBSTONES : type == RECORD_SWAP ? SEGMENT_SWAPS : 0;
+}
+
 /* ---- read.c ---- */
 
 /* Checks the bytes of a record read from disk against locator and key. 0 and the value, or STORE_CORRUPT with the problem set. */

@@ -61,6 +61,17 @@ static bool is_needed_tombstone(const struct merge *m, const struct merge_item *
 	return !look_up(m->store, &item->r, &entry) || read_position(m->store, entry.where) <= item->r.position;
 }
 
+/*
+ * All that is known of a segment without reading it: judging its records one by one would keep none of them. As there, commits that may be taken back are
+ * waited for before anything is done about it.
+ */
+static bool is_needed_segment(const struct merge *m, const struct segment *g)
+{
+	if (atomic_load(&g->live_bytes) || g->marks & SEGMENT_SWAPS)
+		return true;
+	return g->marks & SEGMENT_TOMBSTONES && !is_older_clean(m, g, segment_position(g, g->size));
+}
+
 static void judge_item(struct merge *m, struct merge_item *item)
 {
 	struct store *s = m->store;
@@ -288,8 +299,11 @@ int merge_start(struct store *s, struct segment **input, size_t n, uint64_t clea
 	m->in_fd = m->out_fd = -1;
 	atomic_store(&m->rate, s->compact.settings.rate);
 	atomic_store(&m->paused, s->compact.paused);
-	for (size_t i = 0; i < n; i++)
-		atomic_fetch_add(&m->bytes_total, input[i]->size - SEGMENT_HEADER);
+	for (size_t i = 0; i < n; i++) {
+		input[i]->unread = !is_needed_segment(m, input[i]);
+		if (!input[i]->unread)
+			atomic_fetch_add(&m->bytes_total, input[i]->size - SEGMENT_HEADER);
+	}
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_mutex_init(&m->lock, NULL);

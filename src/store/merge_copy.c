@@ -311,6 +311,7 @@ static int copy_record(struct merge *m, struct record r, uint64_t size, uint64_t
 		error = note_place(m, from);
 	else
 		g->kept += size;
+	g->marks |= record_marks(r.type);
 	if (error || buf_reserve(&m->out, size))
 		return fail(m, -ENOMEM, "writing", g);
 	r.flags |= RECORD_COMMIT;
@@ -404,7 +405,7 @@ static int copy_all(struct merge *m)
 	for (unsigned i = 0; i < STORE_MAX_DATABASES; i++)
 		m->database[i] = (uint8_t)i;
 	for (size_t i = 0; i < m->inputs && r == 0; i++)
-		r = copy_segment(m, m->input[i]);
+		r = m->input[i]->unread ? keep_pace(m, 0) : copy_segment(m, m->input[i]);
 	if (r == 0)
 		r = write_swaps(m);
 	return r ? r : end_output(m);

@@ -214,6 +214,7 @@ static int replay_segment(struct replay *p, const struct catalog *c, struct crew
 	int r = crew_apply(crew, i), fd = atomic_load(&f->g->fd);
 	s->recovered_records += f->records;
 	s->gaps += f->gaps;
+	f->g->marks |= f->marks;
 	if (f->proven > p->proven)
 		p->proven = f->proven;
 	p->w = (struct window){ .io = s->io, .fd = fd };

@@ -74,6 +74,7 @@ struct feed {
 	uint64_t begun;       /* end of the last whole transaction */
 	uint64_t proven;      /* highest position that a record says was durable; 0: none does */
 	uint64_t records, gaps;
+	unsigned marks;       /* enum segment_mark */
 	/* Under the crew's lock: */
 	struct batch *first; /* made, and not yet taken */
 	bool done;

@@ -88,6 +88,7 @@ static int take_record(struct reader *r, const struct record *rec, uint64_t offs
 	int error = 0;
 
 	r->f->records++;
+	r->f->marks |= record_marks(rec->type);
 	/* What came before such a transaction can still be sorted. */
 	if (control && !r->b->in_order && r->b->whole)
 		error = hand_over(r);

@@ -32,6 +32,16 @@
 #define SEGMENT_NAME_SIZE 32
 #define SEGMENT_NEW_NAME_SIZE (SEGMENT_NAME_SIZE + 8)
 
+/*
+ * Records in a segment that count though no key lives in them: a segment in which nothing lives can go unread when it has none of these. A set may say too
+ * much (of records that were taken back, or hidden by later ones), never too little.
+ */
+enum segment_mark {
+	SEGMENT_TOMBSTONES = 1, /* deletions of keys, flushes of databases */
+	SEGMENT_SWAPS = 2,
+	SEGMENT_ALL_MARKS = 3,
+};
+
 /* What a merge does with a segment. */
 enum segment_role {
 	SEGMENT_IN_LOG,
@@ -55,6 +65,8 @@ struct segment {
 	unsigned readers;    /* who needs the file beside the keydir (fetches, links being made): it stays while there are any. The owner's. */
 	uint64_t judged;     /* the log's position when the merge began that wrote it; 0: not known, or none did. All its records are from before, and each
 			      * value was the current version of its key at some moment after. */
+	unsigned marks;      /* set of enum segment_mark. The owner's, but of a merge's output until it is complete. */
+	bool unread;         /* input of a merge: nothing in it is needed, so it is not read */
 	uint64_t kept;       /* bytes of its records that are no values: tombstones a merge had to keep */
 	struct segment *previous; /* the active segment before this one; valid until this one is complete */
 	uint64_t used;       /* when the owner last wanted its descriptor: slots.c */

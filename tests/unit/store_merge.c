@@ -2,6 +2,9 @@
  *
  * Merging segments: what goes, what must stay, and that no crash, failure or meeting with other work at any step changes what the store holds.
  */
+#include "base/bytes.h"
+#include "base/crc.h"
+#include "store/checkpoint.h"
 #include "store_fixture.h"
 
 static struct store_stats stats_of(struct fx *f)
@@ -304,6 +307,191 @@ static void test_tail_in_memory(void)
 	is_str(fx_get(&f, "b"), "value b", "a value that moved to where another one was");
 	is_str(fx_get(&f, "a"), "other a", "and the one behind it");
 	fx_done(&f);
+}
+
+/* ---- segments that are not read ---- */
+
+/* Reads of the disk that a compaction by hand makes. */
+static uint64_t reads_of_compaction(struct fx *f)
+{
+	uint64_t before = simdisk_calls(f->disk, SIM_READ);
+
+	if (compact(f, 0))
+		bail("the compaction fails");
+	return simdisk_calls(f->disk, SIM_READ) - before;
+}
+
+/* A segment of values, and one with a younger version of each: nothing in the first is needed. */
+static void begin_dead(struct fx *f)
+{
+	fx_init(f, simdisk_new(14));
+	fx_must_open(f);
+	for (int round = 0; round < 2; round++) {
+		fx_put(f, "a", round ? "new a" : "old a");
+		fx_put_in(f, 1, slice_str("b"), slice_str(round ? "new b" : "old b"), STORE_NO_EXPIRY);
+		if (round == 0)
+			rotate(f);
+	}
+}
+
+static void end_dead(struct fx *f, const struct buf *dump, const char *what)
+{
+	ok(fx_holds(f, dump) && !has_file(f, SEG1), "%s: the values are right and the segment is gone", what);
+	reopen(f, true);
+	ok(fx_holds(f, dump), "also after power loss");
+	fx_done(f);
+}
+
+enum how { AT_ONCE, AFTER_REPLAY, AFTER_CHECKPOINT, AFTER_OLD_CHECKPOINT };
+
+/* Older checkpoints have zeros for the marks of segments. */
+static void forget_marks(struct fx *f)
+{
+	size_t size;
+	char *file = (char *)simdisk_file(f->disk, CHECKPOINT_NAME, &size);
+	size_t at = get_le64(file + 40), len = get_le64(file + 48);
+
+	for (uint32_t i = 0; i < get_le32(file + at); i++)
+		put_le32(file + at + CHECKPOINT_INDEX + i * (size_t)CHECKPOINT_SEGMENT + 4, 0);
+	put_le32(file + 56, crc_update(0, file + at, len));
+	put_le32(file + 60, crc_update(0, file, 60));
+}
+
+static void come_back(struct fx *f, enum how how)
+{
+	if (how == AT_ONCE)
+		return;
+	if (how != AFTER_REPLAY && (store_checkpoint(f->store) || !FX_UNTIL(f, fx_count(f, STORE_EVENT_CHECKPOINT, NULL) == 1)))
+		bail("no checkpoint");
+	fx_wait(f);
+	fx_close(f);
+	if (how == AFTER_OLD_CHECKPOINT)
+		forget_marks(f);
+	fx_must_open(f);
+	if (stats_of(f).recovered_from_checkpoint != (how != AFTER_REPLAY))
+		bail("a start of another kind");
+}
+
+static void test_unread(void)
+{
+	static const char *const names[] = { "a segment of overwritten values", "after a replay", "after a start from a checkpoint",
+		"after one from an older checkpoint, which does not say what it holds" };
+	struct buf dump = { 0 };
+	struct fx f;
+
+	for (enum how how = AT_ONCE; how <= AFTER_OLD_CHECKPOINT; how++) {
+		begin_dead(&f);
+		fx_dump(&f, &dump);
+		come_back(&f, how);
+		uint64_t reads = reads_of_compaction(&f);
+		ok(how == AFTER_OLD_CHECKPOINT ? reads > 0 : reads == 0, "%s goes with %" PRIu64 " reads", names[how], reads);
+		ok(stats_of(&f).merge_bytes_written == 0 && stats_of(&f).garbage_bytes == 0, "and without a byte written");
+		end_dead(&f, &dump, names[how]);
+	}
+	buf_free(&dump);
+}
+
+/* What has to be kept of a segment in which nothing lives is read. */
+static void test_unread_but_needed(void)
+{
+	struct buf dump = { 0 };
+	uint64_t position;
+	struct fx f;
+
+	for (enum how how = AT_ONCE; how <= AFTER_CHECKPOINT; how++) {
+		begin_dead(&f);
+		struct txn *t = txn_begin(f.store, NULL);
+		txn_swap(t, 0, 1);
+		txn_commit(t, &position);
+		fx_put(&f, "more", "1");
+		rotate(&f);
+		for (unsigned db = 0; db < 2; db++) {
+			fx_put_in(&f, db, slice_str("a"), slice_str("newest a"), STORE_NO_EXPIRY);
+			fx_put_in(&f, db, slice_str("b"), slice_str("newest b"), STORE_NO_EXPIRY);
+		}
+		fx_put(&f, "more", "2");
+		fx_dump(&f, &dump);
+		come_back(&f, how);
+		ok(reads_of_compaction(&f) > 0, "one that holds an exchange of databases is read");
+		end_dead(&f, &dump, "an exchange");
+
+		fx_init(&f, simdisk_new(15));
+		fx_must_open(&f);
+		fx_put(&f, "gone", "x");
+		fx_delete(&f, "gone");
+		rotate(&f);
+		fx_put(&f, "stays", "s");
+		fx_dump(&f, &dump);
+		come_back(&f, how);
+		ok(reads_of_compaction(&f) == 0, "one with a deletion is not when no segment is older");
+		end_dead(&f, &dump, "a deletion at the beginning");
+	}
+	begin_tombstone(&f);
+	fx_dump(&f, &dump);
+	store_compact_tick(f.store);
+	ok(FX_UNTIL(&f, is_idle(&f)) && stats_of(&f).merge_bytes_read > 0, "it is read while an older one may hold the key");
+	reopen(&f, true);
+	ok(fx_holds(&f, &dump), "so that the key stays deleted");
+	fx_done(&f);
+	buf_free(&dump);
+}
+
+/* The output of a merge holds tombstones alone, and the older segment cannot be merged. */
+static void test_output_of_tombstones(void)
+{
+	struct buf dump = { 0 };
+	struct fx f;
+	size_t size;
+
+	begin_tombstone(&f);
+	fx_dump(&f, &dump);
+	store_compact_tick(f.store);
+	FX_UNTIL(&f, is_idle(&f));
+	simdisk_file(f.disk, SEG1, &size)[64 + 33] ^= 1;
+	is_int(compact(&f, STORE_COMPACT_FORCE), -EUCLEAN, "the oldest segment is damaged");
+	uint64_t reads = reads_of_compaction(&f);
+	ok(reads > 0 && has_file(&f, SEG1), "the tombstones behind it are read in each compaction");
+	simdisk_file(f.disk, SEG1, &size)[64 + 33] ^= 1;
+	reopen(&f, true);
+	ok(fx_holds(&f, &dump), "so that no deleted key comes back");
+	fx_done(&f);
+	buf_free(&dump);
+}
+
+/* A segment nobody reads goes only when what made it garbage cannot be taken back. */
+static void test_unread_waits(void)
+{
+	struct buf dump = { 0 };
+	struct fx f;
+
+	fx_init(&f, simdisk_new(16));
+	fx_must_open(&f);
+	fx_put(&f, "k", "old");
+	rotate(&f);
+	fx_dump(&f, &dump);
+	store_set_compaction(f.store, &(struct store_compaction){ .garbage_ratio = 1, .min_garbage = 1 });
+	simdisk_fail(f.disk, SIM_WRITE, 1, UINT32_MAX, -ENOSPC);
+	fx_put(&f, "k", "new");
+	store_compact_tick(f.store);
+	ok(stats_of(&f).merging, "a merge begins because of a commit that is not on disk");
+	store_submit(f.store);
+	ok(FX_UNTIL(&f, is_idle(&f) && store_rollbacks(f.store) == 1) && stats_of(&f).merges == 0, "when the disk refuses that, it is given up");
+	ok(fx_holds(&f, &dump) && has_file(&f, SEG1), "and the segment is there, in which the key lives again");
+	simdisk_fail(f.disk, SIM_ANY, 0, 0, 0);
+	FX_UNTIL(&f, store_health(f.store, NULL) == 0);
+	simdisk_hold(f.disk, SIM_SYNC, true);
+	fx_put(&f, "k", "new");
+	f.clock.mono += 20000;
+	store_compact_tick(f.store);
+	FX_UNTIL(&f, simdisk_waiting(f.disk, SIM_SYNC) > 0);
+	ok(stats_of(&f).merging, "another one waits for the sync");
+	simdisk_die(f.disk);
+	fx_power(&f);
+	fx_must_open(&f);
+	const char *now = fx_get(&f, "k");
+	ok(strcmp(now, "old") == 0 || strcmp(now, "new") == 0, "and after power loss one of the two values is there: %s", now);
+	fx_done(&f);
+	buf_free(&dump);
 }
 
 /* ---- every crash and every failure ---- */
@@ -696,6 +884,10 @@ int main(void)
 	test_flush_and_swap();
 	test_expired();
 	test_tail_in_memory();
+	test_unread();
+	test_unread_but_needed();
+	test_output_of_tombstones();
+	test_unread_waits();
 	test_every_crash(true);
 	test_every_crash(false);
 	test_crash_in_the_start();
