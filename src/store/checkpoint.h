@@ -91,6 +91,7 @@ struct checkpoint_head {
 	uint32_t from;         /* its place in the list */
 	uint32_t witness;      /* checkpoint_witness at E */
 	uint64_t last_number, last_first; /* the segment that holds E */
+	uint64_t named;          /* the one that was active then: the catalog must name it before the file is finished */
 	int64_t begun_wall_ms;
 	struct buf segments;   /* the list, encoded */
 	uint8_t ns_of[256];
@@ -147,13 +148,46 @@ void checkpoint_stop(struct store *s);
 /* Makes one at once when a start would be faster for it. The log is closed and healthy. */
 void checkpoint_at_close(struct store *s);
 
-/* ---- checkpoint_load.c ---- */
+/* ---- checkpoint_read.c: the file being read. Any thread. ---- */
 
 struct checkpoint_start {
 	size_t from;     /* place in the catalog of the segment to replay from */
 	uint64_t offset; /* in it */
 	uint64_t end;    /* E: a log that ends before is not the one it was made of */
 };
+
+struct checkpoint_row {
+	uint64_t offset;
+	uint32_t len, count, crc;
+	unsigned ns;
+};
+
+struct checkpoint_reader {
+	struct io *io;
+	int dir, fd;
+	uint64_t store_id;
+	const struct catalog *c;  /* borrowed */
+	uint64_t size, position;  /* bytes of the file; P */
+	uint32_t sum;             /* of the header, and so of all the file */
+	struct checkpoint_start start;
+	struct buf index;
+	uint32_t segments, blocks;
+	struct checkpoint_row *row;
+	char why[160];            /* it cannot be used */
+};
+
+/*
+ * Opens the checkpoint of a directory and checks all but its blocks: header, index, and whether it fits the catalog and the segments there. 0; -ENOENT: there is
+ * none; 1: it cannot be used, and r->why has the words. checkpoint_close in any case.
+ */
+int checkpoint_open(struct checkpoint_reader *r, struct io *io, int dir, uint64_t store_id, const struct catalog *c);
+void checkpoint_close(struct checkpoint_reader *r);
+/* 0; -EUCLEAN: it fails its checksum; -ENOMEM or what the disk said. */
+int checkpoint_read_block(const struct checkpoint_reader *r, uint32_t i, struct buf *ret);
+/* Sets the words; returns 1. */
+int checkpoint_reject(struct checkpoint_reader *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- checkpoint_load.c ---- */
 
 /*
  * Fills the store's empty key directories, counts live bytes, sets the databases' namespaces. The catalog's segments are in the table, in its

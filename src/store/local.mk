@@ -6,6 +6,7 @@ libstore_la_SOURCES = \
 	src/store/checkpoint.c src/store/checkpoint.h \
 	src/store/checkpoint_file.c \
 	src/store/checkpoint_load.c \
+	src/store/checkpoint_read.c \
 	src/store/checkpoint_walk.c \
 	src/store/commit.c \
 	src/store/compact.c \
