@@ -8,9 +8,11 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/bytes.h"
 #include "base/num.h"
 #include "base/tar.h"
 #include "store/catalog.h"
+#include "store/checkpoint.h"
 #include "store/snapshot.h"
 #include "store/whole.h"
 
@@ -32,7 +34,7 @@ struct packing {
 /* The older snapshot has this very file: number, size and header are the same. */
 static bool is_old(const struct manifest *since, const struct manifest_file *f)
 {
-	const struct manifest_file *old = since && segment_name_number(f->name) ? manifest_find(since, f->name) : NULL;
+	const struct manifest_file *old = since && strcmp(f->name, CATALOG_NAME) != 0 ? manifest_find(since, f->name) : NULL;
 
 	return old && old->size == f->size && old->sum == f->sum;
 }
@@ -118,6 +120,27 @@ static int write_segment(struct packing *p, const struct manifest_file *f)
 	return r;
 }
 
+/* It can be done without: one that is missing or not the manifest's is left out. */
+static int write_checkpoint(struct packing *p, const struct manifest_file *f)
+{
+	char head[CHECKPOINT_HEADER];
+	struct stat st;
+	int fd = p->io->open(p->io, p->dir, f->name, O_RDONLY, 0), r = 0;
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : error_set(p->e, fd, "%s: %s", f->name, strerror(-fd));
+	bool same = p->io->fstat(p->io, fd, &st) == 0 && (uint64_t)st.st_size == f->size &&
+		p->io->pread(p->io, fd, head, sizeof(head), 0, 0) == (ssize_t)sizeof(head) && get_le32(head + sizeof(head) - 4) == f->sum;
+	if (same)
+		r = write_head(p, f->name, TAR_FILE, f->size);
+	if (same && r == 0)
+		r = copy_out(p, fd, f);
+	if (same && r == 0)
+		r = write_padding(p, f->size);
+	p->io->close(p->io, fd);
+	return r;
+}
+
 static int write_end(struct packing *p)
 {
 	static const char zeros[2 * TAR_BLOCK];
@@ -142,6 +165,9 @@ static int pack(struct packing *p, const struct manifest *since)
 	for (size_t i = 0; r == 0 && i < p->m->count; i++)
 		if (segment_name_number(p->m->file[i].name) && !is_old(since, &p->m->file[i]))
 			r = write_segment(p, &p->m->file[i]);
+	const struct manifest_file *checkpoint = manifest_find(p->m, CHECKPOINT_NAME);
+	if (r == 0 && checkpoint && !is_old(since, checkpoint))
+		r = write_checkpoint(p, checkpoint);
 	return r ? r : write_end(p);
 }
 
@@ -308,7 +334,8 @@ static int take_entry(struct unpacking *u, const struct tar_entry *entry)
 	if (entry->type == TAR_FILE && strcmp(name, SINCE_NAME) == 0)
 		r = take_since(u, entry->size);
 	else if (entry->type == TAR_FILE &&
-		 (strcmp(name, MANIFEST_NAME) == 0 || strcmp(name, CATALOG_NAME) == 0 || segment_name_number(name)))
+		 (strcmp(name, MANIFEST_NAME) == 0 || strcmp(name, CATALOG_NAME) == 0 || strcmp(name, CHECKPOINT_NAME) == 0 ||
+			 segment_name_number(name)))
 		r = take_file(u, name, entry->size);
 	else
 		return error_set(u->e, -EUCLEAN, "holds \"%.100s\", which is no file of a snapshot", entry->name);

@@ -224,7 +224,7 @@ void checkpoint_turn(struct store *s)
 		checkpoint_give_up(s);
 		return;
 	}
-	if (j->stage == SETTLING && store_durable(s) >= j->walk.head.end && store_rotated(s, j->walk.head.last_number)) {
+	if (j->stage == SETTLING && store_durable(s) >= j->walk.head.end && store_rotated(s, j->walk.head.named)) {
 		j->stage = FINISHING;
 		give_step(j, STEP_FINISH);
 	}
@@ -264,7 +264,7 @@ static int write_all(struct store *s, struct checkpoint_walk *w, struct checkpoi
 	}
 	if (r == 0)
 		r = checkpoint_walk_end(s, w);
-	if (r == 0 && !store_rotated(s, w->head.last_number))
+	if (r == 0 && !store_rotated(s, w->head.named))
 		r = -ESTALE;
 	return r ? r : finish(out, &w->head);
 }

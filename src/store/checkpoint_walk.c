@@ -59,6 +59,27 @@ static void note_marks(const struct store *s, struct buf *segments)
 		put_le32(line + 4, CHECKPOINT_MARKS | s->slot[get_le32(line)]->marks);
 }
 
+/*
+ * An active segment in which nothing stands is left out: the file then also fits a snapshot, which has an empty segment of its own there.
+ */
+static void end_before_empty(const struct store *s, struct checkpoint_head *h)
+{
+	size_t lines = h->segments.len / CHECKPOINT_SEGMENT;
+
+	if (s->active->size > SEGMENT_HEADER || lines < 2)
+		return;
+	const struct segment *last = s->slot[get_le32(h->segments.ptr + (lines - 2) * CHECKPOINT_SEGMENT)];
+	h->segments.len -= CHECKPOINT_SEGMENT;
+	h->end = segment_position(last, last->size);
+	h->last_number = last->number;
+	h->last_first = last->first;
+	if (h->from < lines - 1)
+		return;
+	h->from--;
+	h->position = h->end;
+	h->offset = last->size;
+}
+
 int checkpoint_walk_end(struct store *s, struct checkpoint_walk *w)
 {
 	struct buf before = w->head.segments;
@@ -72,8 +93,10 @@ int checkpoint_walk_end(struct store *s, struct checkpoint_walk *w)
 	if (r == 0)
 		note_marks(s, &w->head.segments);
 	w->head.end = s->position;
-	w->head.last_number = s->active->number;
+	w->head.last_number = w->head.named = s->active->number;
 	w->head.last_first = s->active->first;
+	if (r == 0)
+		end_before_empty(s, &w->head);
 	buf_free(&before);
 	return r;
 }

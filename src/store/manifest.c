@@ -10,6 +10,7 @@
 #include "base/crc.h"
 #include "base/num.h"
 #include "store/catalog.h"
+#include "store/checkpoint.h"
 #include "store/snapshot.h"
 #include "store/whole.h"
 
@@ -44,6 +45,15 @@ const struct manifest_file *manifest_find(const struct manifest *m, const char *
 	return NULL;
 }
 
+size_t manifest_segments(const struct manifest *m)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->count; i++)
+		n += segment_name_number(m->file[i].name) != 0;
+	return n;
+}
+
 uint64_t manifest_bytes(const struct manifest *m)
 {
 	uint64_t bytes = 0;
@@ -57,7 +67,7 @@ int manifest_write(struct io *io, int dir, struct manifest *m)
 {
 	struct buf text = { 0 };
 
-	buf_printf(&text, "kvd-snapshot 1\nname %s\nkind %s\ntime %" PRId64 "\n", m->name, m->timed ? "timed" : "hand", m->time_ms);
+	buf_printf(&text, "kvd-snapshot %d\nname %s\nkind %s\ntime %" PRId64 "\n", manifest_find(m, CHECKPOINT_NAME) ? 2 : 1, m->name, m->timed ? "timed" : "hand", m->time_ms);
 	buf_printf(&text, "store %016" PRIx64 "\nposition %" PRIu64 "\n", m->store_id, m->position);
 	for (size_t i = 0; i < m->count; i++)
 		buf_printf(&text, "file %s size %" PRIu64 " crc32 %08" PRIx32 "\n", m->file[i].name, m->file[i].size, m->file[i].sum);
@@ -156,7 +166,7 @@ static int read_file(struct reader *p, struct manifest *m)
 		num_parse_u64(p->word[3], &size) || !read_hex(p->word[5], 8, &sum))
 		return -EUCLEAN;
 	snprintf(name, sizeof(name), "%.*s", (int)p->word[1].len, p->word[1].ptr);
-	if (strcmp(name, CATALOG_NAME) != 0 && (!segment_name_number(name) || size < SEGMENT_HEADER))
+	if (strcmp(name, CATALOG_NAME) != 0 && strcmp(name, CHECKPOINT_NAME) != 0 && (!segment_name_number(name) || size < SEGMENT_HEADER))
 		return -EUCLEAN;
 	return manifest_add(m, name, size, (uint32_t)sum);
 }
@@ -167,7 +177,7 @@ static int parse(struct slice text, struct manifest *m, struct error *e)
 	uint64_t sum, version;
 	int r = 0;
 
-	if (!next_line(&p) || !is_word(&p, 0, "kvd-snapshot") || p.words < 2 || num_parse_u64(p.word[1], &version) || version < MANIFEST_VERSION)
+	if (!next_line(&p) || !is_word(&p, 0, "kvd-snapshot") || p.words < 2 || num_parse_u64(p.word[1], &version) || version < 1)
 		return error_set(e, -EUCLEAN, MANIFEST_NAME ": damaged at line 1: not a manifest");
 	if (version > MANIFEST_VERSION)
 		return error_set(e, -EPROTONOSUPPORT, MANIFEST_NAME ": format version %" PRIu64 " is newer than version %d, which this kvd reads", version,

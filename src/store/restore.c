@@ -8,6 +8,7 @@
 
 #include "store/archive.h"
 #include "store/catalog.h"
+#include "store/checkpoint.h"
 #include "store/whole.h"
 
 #define NEW_NAME "restore.new"
@@ -34,7 +35,7 @@ static bool has_suffix(const char *name, const char *suffix)
 /* Not its lock, which we hold, and not its snapshots, which outlive it. */
 static bool is_store_file(const char *name)
 {
-	static const char *const names[] = { CATALOG_NAME, CATALOG_NEW_NAME, "CHECKPOINT", "CHECKPOINT.new", "damaged" };
+	static const char *const names[] = { CATALOG_NAME, CATALOG_NEW_NAME, CHECKPOINT_NAME, CHECKPOINT_NEW_NAME, "damaged" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(name, names[i]) == 0)
@@ -105,7 +106,7 @@ static int move_in(struct io *io, int dir, int from, struct error *e)
 	for (size_t at = 0; r == 0 && at < names.len; at += strlen(names.ptr + at) + 1) {
 		const char *name = names.ptr + at;
 		catalog |= strcmp(name, CATALOG_NAME) == 0;
-		if (segment_name_number(name))
+		if (segment_name_number(name) || strcmp(name, CHECKPOINT_NAME) == 0)
 			r = io->move(io, from, name, dir, name);
 	}
 	buf_free(&names);
@@ -184,10 +185,13 @@ static int stage_files(struct staging *g, int from, const struct manifest *m)
 
 	for (size_t i = 0; r == 0 && i < m->count; i++) {
 		const struct manifest_file *f = &m->file[i];
-		bool own = !segment_name_number(f->name) || f->size == SEGMENT_HEADER;
+		bool checkpoint = strcmp(f->name, CHECKPOINT_NAME) == 0;
+		bool own = !checkpoint && (!segment_name_number(f->name) || f->size == SEGMENT_HEADER);
 		if (own)
 			r = copy_file(g, from, f->name);
-		else if ((r = g->io->link(g->io, from, f->name, g->stage, f->name)))
+		else if ((r = g->io->link(g->io, from, f->name, g->stage, f->name)) == -ENOENT && checkpoint)
+			r = 0;
+		else if (r)
 			fail(g->e, r, f->name);
 	}
 	return r;
@@ -223,7 +227,7 @@ static int drop_unlisted(struct staging *g)
 	int r = whole_list(g->io, g->stage, &names);
 
 	for (size_t at = 0; r == 0 && at < names.len; at += strlen(names.ptr + at) + 1)
-		if (segment_name_number(names.ptr + at) && !manifest_find(&g->m, names.ptr + at))
+		if ((segment_name_number(names.ptr + at) || strcmp(names.ptr + at, CHECKPOINT_NAME) == 0) && !manifest_find(&g->m, names.ptr + at))
 			r = g->io->unlink(g->io, g->stage, names.ptr + at);
 	buf_free(&names);
 	return r ? fail(g->e, r, NEW_NAME) : 0;
@@ -270,6 +274,17 @@ static int commit(struct staging *g, const char *aside)
 	return r ? fail(g->e, r, READY_NAME) : 0;
 }
 
+/* The first start would leave one that is damaged aside as well; but then it would have something to complain of. */
+static int drop_bad_checkpoint(struct staging *g)
+{
+	struct error inner = { 0 };
+	int r = snapshot_check_checkpoint(g->io, g->stage, &g->m, &inner);
+
+	if (r == -EUCLEAN)
+		r = g->io->unlink(g->io, g->stage, CHECKPOINT_NAME);
+	return r && r != -ENOENT ? fail(g->e, r, CHECKPOINT_NAME) : 0;
+}
+
 static int stage_all(struct staging *g, const struct store_source *from, size_t count, struct store_restored *ret)
 {
 	struct store_snapshot_check check = { 0 };
@@ -283,6 +298,9 @@ static int stage_all(struct staging *g, const struct store_source *from, size_t 
 	r = snapshot_check(g->io, g->stage, &g->m, &check, &inner);
 	if (r)
 		return error_set(g->e, r, "%s: %.400s", g->m.name, inner.text);
+	r = drop_bad_checkpoint(g);
+	if (r)
+		return r;
 	snprintf(ret->name, sizeof(ret->name), "%s", g->m.name);
 	ret->segments = check.segments;
 	ret->records = check.records;

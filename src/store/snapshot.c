@@ -10,6 +10,7 @@
 
 #include "base/crc.h"
 #include "store/catalog.h"
+#include "store/checkpoint.h"
 #include "store/whole.h"
 
 #define MAX_TRIES 100 /* a merge that ends just now changes the catalog; it cannot do so all the time */
@@ -129,6 +130,26 @@ static int write_catalog(struct making *k)
 	return r;
 }
 
+/*
+ * The store's checkpoint, when it is one of what the snapshot holds: a start of the snapshot then need not read all of it. It is never written again
+ * once it has its name, so a link does. One that a merge has made useless, or that is younger than the snapshot, is left out.
+ */
+static int link_checkpoint(struct making *k)
+{
+	struct io *io = k->o->io;
+	struct checkpoint_reader c;
+	int r = io->link(io, k->o->dir, CHECKPOINT_NAME, k->dir, CHECKPOINT_NAME);
+
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	if (checkpoint_open(&c, io, k->dir, k->c.store_id, &k->c) == 0)
+		r = manifest_add(&k->m, CHECKPOINT_NAME, c.size, c.sum);
+	else
+		r = io->unlink(io, k->dir, CHECKPOINT_NAME);
+	checkpoint_close(&c);
+	return r;
+}
+
 /* Everything in the new directory: 0, -ENOENT (the catalog has changed meanwhile), or an error. */
 static int fill(struct making *k)
 {
@@ -148,6 +169,8 @@ static int fill(struct making *k)
 		r = make_last(k, last);
 	if (r == 0)
 		r = write_catalog(k);
+	if (r == 0)
+		r = link_checkpoint(k);
 	if (r == 0)
 		r = manifest_write(io, k->dir, &k->m);
 	if (r == 0)
@@ -188,7 +211,7 @@ static int make_and_fill(struct making *k, const char *new_name)
 static void describe(const struct manifest *m, struct store_snapshot *ret)
 {
 	*ret = (struct store_snapshot){ .timed = m->timed, .time_ms = m->time_ms, .position = m->position, .bytes = manifest_bytes(m),
-		.segments = m->count - 1 };
+		.segments = manifest_segments(m) };
 	snprintf(ret->name, sizeof(ret->name), "%s", m->name);
 }
 

@@ -7,6 +7,7 @@
  *   MANIFEST         what it is made of (manifest.h)
  *   CATALOG          its own: clean, and with an active segment of its own
  *   NNNNNNNNNN.seg   links to the sealed segments; the last one is a file of its own, with a header and nothing more
+ *   CHECKPOINT       a link to the store's, when there is one that fits
  *
  * So it is a data directory, and can be opened as one. Sealed segments are never written, and what a store opened there writes goes to the last one.
  *
@@ -59,7 +60,11 @@ struct snapshot_order {
 int snapshot_make(const struct snapshot_order *o, struct store_snapshot *ret, struct error *e);
 int snapshot_remove(struct io *io, int dir, const char *name, struct error *e);
 
-/* Checks a directory against its manifest: every file, every record (store_snapshot_verify). */
+/*
+ * Checks a directory against its manifest: every file but the checkpoint, and every record. The checkpoint has a call of its own: whoever serves the snapshot can
+ * do without it. 0, -EUCLEAN with the words, or what the disk said; without a checkpoint in the manifest 0.
+ */
+int snapshot_check_checkpoint(struct io *io, int dir, const struct manifest *m, struct error *e);
 int snapshot_check(struct io *io, int dir, const struct manifest *m, struct store_snapshot_check *ret, struct error *e);
 
 /* Opens snapshots/NAME and reads its manifest. The handle, or an error; on success manifest_free(ret). */

@@ -10,6 +10,7 @@
 
 #include "base/crc.h"
 #include "store/catalog.h"
+#include "store/checkpoint.h"
 #include "store/verify.h"
 #include "store/whole.h"
 
@@ -100,9 +101,45 @@ static int check_catalog(struct checking *k)
 	r = catalog_read(k->io, k->dir, &k->c, k->e);
 	if (r)
 		return r;
-	if (k->c.store_id != k->m->store_id || !k->c.clean || k->c.clean_size != SEGMENT_HEADER || k->c.count != k->m->count - 1)
+	if (k->c.store_id != k->m->store_id || !k->c.clean || k->c.clean_size != SEGMENT_HEADER || k->c.count != manifest_segments(k->m))
 		return error_set(k->e, -EUCLEAN, CATALOG_NAME ": is not that of the snapshot");
 	return 0;
+}
+
+/* All of its blocks: 0 or -EUCLEAN, or what the disk said. */
+static int check_blocks(struct checking *k, const struct checkpoint_reader *c)
+{
+	struct buf block = { 0 };
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < c->blocks; i++)
+		if ((r = checkpoint_read_block(c, i, &block)))
+			error_set(k->e, r, CHECKPOINT_NAME ": damaged in the block at offset %" PRIu64, c->row[i].offset);
+	buf_free(&block);
+	return r;
+}
+
+int snapshot_check_checkpoint(struct io *io, int dir, const struct manifest *m, struct error *e)
+{
+	const struct manifest_file *f = manifest_find(m, CHECKPOINT_NAME);
+	struct checking k = { .io = io, .dir = dir, .m = m, .e = e };
+	struct checkpoint_reader c;
+
+	if (!f)
+		return 0;
+	int r = catalog_read(io, dir, &k.c, e);
+	if (r)
+		return r;
+	int bad = checkpoint_open(&c, io, dir, m->store_id, &k.c);
+	if (bad)
+		r = error_set(e, -EUCLEAN, CHECKPOINT_NAME ": %s", bad < 0 ? "is missing" : c.why);
+	else if (c.size != f->size || c.sum != f->sum)
+		r = error_set(e, -EUCLEAN, CHECKPOINT_NAME ": is not the file that " MANIFEST_NAME " names");
+	else
+		r = check_blocks(&k, &c);
+	checkpoint_close(&c);
+	catalog_free(&k.c);
+	return r;
 }
 
 int snapshot_check(struct io *io, int dir, const struct manifest *m, struct store_snapshot_check *ret, struct error *e)

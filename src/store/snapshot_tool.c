@@ -51,6 +51,8 @@ int store_snapshot_verify(struct io *io, const char *data_dir, const char *name,
 	if (dir < 0)
 		return dir;
 	int r = snapshot_check(io, dir, &m, ret, &inner);
+	if (r == 0)
+		r = snapshot_check_checkpoint(io, dir, &m, &inner);
 	io->close(io, dir);
 	manifest_free(&m);
 	return r ? error_set(ret_error, r, SNAPSHOTS_NAME "/%s/%.400s", name, inner.text) : 0;

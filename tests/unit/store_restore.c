@@ -3,6 +3,7 @@
  * Snapshots packed and put back: the same bytes come out, damage and wrong chains are refused before anything is changed, and whatever comes
  * between leaves the old store or the new one, never half of each.
  */
+#include "store/checkpoint.h"
 #include "store/snapshot_tool.h"
 #include "store_fixture.h"
 
@@ -153,6 +154,71 @@ static void test_round_trip(void)
 	ok(holds(&c.f, "sim/new", &c.state[2]), "with what the last one held");
 	ok(holds(&c.f, "sim", &c.state[2]) == false, "a store that is open is not opened twice");
 	buf_free(&again);
+	free_chain(&c);
+}
+
+/* Whether the store in a directory starts from a checkpoint, with this in it and nothing to complain of. */
+static bool starts_from_checkpoint(struct fx *f, const char *path, const struct buf *expected)
+{
+	struct store_stats stats = { 0 };
+	struct fx g = *f;
+
+	g.options.path = path;
+	if (fx_open(&g)) {
+		diag("%s", g.error.text);
+		return false;
+	}
+	store_stats(g.store, &stats);
+	bool good = fx_holds(&g, expected) && fx_count(&g, STORE_EVENT_CHECKPOINT_UNUSED, NULL) == 0;
+	return fx_close(&g) == 0 && good && stats.recovered_from_checkpoint;
+}
+
+/* Snapshots with a checkpoint, the second with the same, the third with another one. */
+static void test_checkpoint(void)
+{
+	static const char *const names[] = { "one", "two", "three" };
+	struct chain c = { 0 };
+	struct store_restored done;
+	struct error e;
+	size_t size;
+
+	fx_init(&c.f, simdisk_new(2));
+	fx_must_open(&c.f);
+	for (unsigned i = 0; i < 3; i++) {
+		fill(&c.f, 5 + i, (char)('a' + i));
+		unsigned made = fx_count(&c.f, STORE_EVENT_CHECKPOINT, NULL);
+		if (i != 1 && (store_checkpoint(c.f.store) || !FX_UNTIL(&c.f, fx_count(&c.f, STORE_EVENT_CHECKPOINT, NULL) > made)))
+			bail("no checkpoint");
+		fx_dump(&c.f, &c.state[i]);
+		if (snap(&c.f, names[i]))
+			bail("no snapshot");
+		pack(&c.f, names[i], NULL, &c.full[i]);
+		if (i)
+			pack(&c.f, names[i], names[i - 1], &c.since[i]);
+	}
+	simdisk_mkdir(c.f.disk, "new");
+	is_int(restore(c.f.disk, "sim/new", (const struct buf *[]){ &c.full[1] }, 1, &e), 0, "an archive with a checkpoint is restored");
+	ok(starts_from_checkpoint(&c.f, "sim/new", &c.state[1]), "and starts from it");
+	ok(!memmem(c.since[1].ptr, c.since[1].len, "KVDCKPT", 7) && memmem(c.since[2].ptr, c.since[2].len, "KVDCKPT", 7),
+		"an incremental one has a checkpoint when it is another one");
+	is_int(restore(c.f.disk, "sim/new", (const struct buf *[]){ &c.full[0], &c.since[1] }, 2, &e), 0, "a chain is restored");
+	ok(starts_from_checkpoint(&c.f, "sim/new", &c.state[1]), "and starts from the checkpoint of the first");
+	is_int(restore(c.f.disk, "sim/new", (const struct buf *[]){ &c.full[0], &c.since[1], &c.since[2] }, 3, &e), 0, "as a whole");
+	ok(starts_from_checkpoint(&c.f, "sim/new", &c.state[2]), "it starts from that of the last");
+	fx_close(&c.f);
+	is_int(restore_name(c.f.disk, "sim", "one", &done, &e), 0, "a snapshot of the directory is restored");
+	ok(starts_from_checkpoint(&c.f, "sim", &c.state[0]), "and starts from its checkpoint");
+	simdisk_file(c.f.disk, "snapshots/three/" CHECKPOINT_NAME, &size)[70] ^= 1;
+	is_int(restore_name(c.f.disk, "sim", "three", &done, &e), 0, "one with a damaged checkpoint is restored");
+	ok(simdisk_file(c.f.disk, CHECKPOINT_NAME, &size) == NULL && holds(&c.f, "sim", &c.state[2]), "without it");
+	simdisk_remove(c.f.disk, "snapshots/two/" CHECKPOINT_NAME);
+	is_int(restore_name(c.f.disk, "sim", "two", &done, &e), 0, "and one from which it is missing");
+	ok(holds(&c.f, "sim", &c.state[1]), "with all it held");
+	buf_reset(&c.full[1], SIZE_MAX);
+	is_int(store_snapshot_export(simdisk_io(c.f.disk), "sim", "two", NULL, append, &c.full[1], &e), 0, "that one can be packed");
+	is_int(restore(c.f.disk, "sim/new", (const struct buf *[]){ &c.full[1] }, 1, &e), 0, "and put back");
+	ok(holds(&c.f, "sim/new", &c.state[1]), "with the same");
+	fx_must_open(&c.f);
 	free_chain(&c);
 }
 
@@ -317,6 +383,7 @@ static void test_go_on(void)
 int main(void)
 {
 	test_round_trip();
+	test_checkpoint();
 	test_chains();
 	test_damaged_archives();
 	test_faults();

@@ -2,6 +2,7 @@
  *
  * Segments closed by hand, and snapshots: what they hold, and what every fault on the way leaves behind.
  */
+#include "store/checkpoint.h"
 #include "store/snapshot_tool.h"
 #include "store_fixture.h"
 
@@ -312,6 +313,137 @@ static void test_refused(void)
 	fx_done(&f);
 }
 
+/* ---- with a checkpoint ---- */
+
+static void write_checkpoint(struct fx *f)
+{
+	unsigned before = fx_count(f, STORE_EVENT_CHECKPOINT, NULL);
+
+	if (store_checkpoint(f->store) || !FX_UNTIL(f, fx_count(f, STORE_EVENT_CHECKPOINT, NULL) > before))
+		bail("no checkpoint");
+}
+
+static bool has_checkpoint(struct fx *f, const char *name)
+{
+	char path[100];
+	size_t size;
+
+	snprintf(path, sizeof(path), "snapshots/%s/" CHECKPOINT_NAME, name);
+	bool there = simdisk_file(f->disk, path, &size) != NULL;
+	snprintf(path, sizeof(path), "snapshots/%s/MANIFEST", name);
+	const char *manifest = (const char *)simdisk_file(f->disk, path, &size);
+	/* Older ones, which do not know the line, say so by the version. */
+	if (memmem(manifest, size, "file CHECKPOINT ", 16) ? !there || memcmp(manifest, "kvd-snapshot 2", 14) != 0 : there || memcmp(manifest, "kvd-snapshot 1", 14) != 0)
+		diag("%s: the manifest is wrong", name);
+	return there;
+}
+
+/* Opens a snapshot: whether it holds this, and whether it did so from its checkpoint. Told says whether something is wrong with that. */
+static bool starts_from(struct fx *f, const char *name, const struct buf *expected, bool *ret_checkpoint, unsigned *ret_told)
+{
+	struct store_stats stats = { 0 };
+	char path[100];
+	struct fx g = *f;
+
+	snprintf(path, sizeof(path), "sim/snapshots/%s", name);
+	g.options.path = path;
+	g.options.flags = STORE_READ_ONLY | STORE_BLOCKING;
+	if (fx_open(&g)) {
+		diag("%s", g.error.text);
+		return false;
+	}
+	store_stats(g.store, &stats);
+	*ret_checkpoint = stats.recovered_from_checkpoint;
+	*ret_told = fx_count(&g, STORE_EVENT_CHECKPOINT_UNUSED, NULL);
+	bool good = fx_holds(&g, expected);
+	return fx_close(&g) == 0 && good;
+}
+
+static bool starts_well(struct fx *f, const char *name, const struct buf *expected, bool from_checkpoint)
+{
+	bool loaded = false;
+	unsigned told = 0;
+
+	return has_checkpoint(f, name) == from_checkpoint && starts_from(f, name, expected, &loaded, &told) && loaded == from_checkpoint && told == 0;
+}
+
+static void test_checkpoint(void)
+{
+	struct buf one = { 0 }, two = { 0 };
+	uint64_t ticket;
+	struct store_stats stats;
+	struct fx f;
+
+	fx_init(&f, simdisk_new(8));
+	fx_must_open(&f);
+	fill(&f, 20, 'a');
+	fx_dump(&f, &one);
+	snap(&f, "none", 0, NULL);
+	ok(starts_well(&f, "none", &one, false), "without a checkpoint of the store there is none in a snapshot");
+	write_checkpoint(&f);
+	snap(&f, "one", 0, NULL);
+	ok(verify(&f, "one", NULL) && starts_well(&f, "one", &one, true), "one that was made when nothing was written since the last rotation fits");
+	fx_put(&f, "key 5", "new");
+	fx_delete(&f, "key 6");
+	fx_dump(&f, &two);
+	snap(&f, "two", 0, NULL);
+	ok(verify(&f, "two", NULL) && starts_well(&f, "two", &two, true), "it goes on to serve when there is more behind it");
+	write_checkpoint(&f);
+	fx_put(&f, "late", "1");
+	write_checkpoint(&f);
+	ok(starts_well(&f, "one", &one, true) && starts_well(&f, "two", &two, true), "younger ones of the store do not touch them");
+	is_int(store_compact(f.store, STORE_COMPACT_FORCE, &ticket), 0, "a merge takes away the segments of the checkpoint");
+	FX_UNTIL(&f, (store_submit(f.store), store_stats(f.store, &stats), stats.compactions_done == ticket));
+	fx_dump(&f, &two);
+	snap(&f, "merged", 0, NULL);
+	ok(verify(&f, "merged", NULL) && starts_well(&f, "merged", &two, false), "so that it is left out of the next snapshot");
+	write_checkpoint(&f);
+	snap(&f, "again", 0, NULL);
+	ok(verify(&f, "again", NULL) && starts_well(&f, "again", &two, true), "the next one fits again, behind the hole the merge has left");
+	ok(verify(&f, "one", NULL) && starts_well(&f, "one", &one, true), "and that of an older snapshot stays");
+	fx_power(&f);
+	fx_must_open(&f);
+	ok(fx_holds(&f, &two) && verify(&f, "again", NULL) && starts_well(&f, "again", &two, true), "after power loss, too");
+	fx_done(&f);
+	buf_free(&one);
+	buf_free(&two);
+}
+
+/* Every byte of it changed: it is found, and the snapshot holds what it held. */
+static void test_damaged_checkpoint(void)
+{
+	unsigned missed = 0, wrong = 0, told;
+	struct buf data = { 0 };
+	bool loaded;
+	size_t size;
+	struct fx f;
+
+	fx_init(&f, simdisk_new(9));
+	fx_must_open(&f);
+	fill(&f, 6, 'a');
+	write_checkpoint(&f);
+	fx_put(&f, "later", "1");
+	fx_dump(&f, &data);
+	snap(&f, "one", 0, NULL);
+	/* It is one file with the store's own. */
+	unsigned char *bytes = simdisk_file(f.disk, "snapshots/one/" CHECKPOINT_NAME, &size);
+	for (size_t at = 0; at < size; at++) {
+		bytes[at] ^= 0x20;
+		missed += !verify(&f, "one", CHECKPOINT_NAME);
+		if (at % 7 == 0) {
+			wrong += !starts_from(&f, "one", &data, &loaded, &told) || loaded || told != 1;
+		}
+		bytes[at] ^= 0x20;
+	}
+	ok(missed == 0, "a changed byte of the checkpoint is found (%u of %zu are not)", missed, size);
+	ok(wrong == 0, "and a start reads the segments instead, and tells (%u do not)", wrong);
+	simdisk_remove(f.disk, "snapshots/one/" CHECKPOINT_NAME);
+	ok(verify(&f, "one", CHECKPOINT_NAME ": is missing"), "and a missing one");
+	ok(starts_from(&f, "one", &data, &loaded, &told) && !loaded && told == 0, "which is no harm, either");
+	fx_done(&f);
+	buf_free(&data);
+}
+
 /* ---- every step ---- */
 
 enum fault { FAULT_POWER, FAULT_KILL, FAULT_SPACE, FAULT_IO };
@@ -332,6 +464,8 @@ static bool try_fault(enum fault fault, uint64_t n, unsigned *bad)
 	snap(&f, "one", 0, NULL);
 	fill(&f, 9, 'b');
 	fx_wait(&f);
+	if (n % 2)
+		write_checkpoint(&f);
 	fx_dump(&f, &two);
 	uint64_t before = simdisk_calls(f.disk, SIM_ANY);
 	if (fault == FAULT_POWER || fault == FAULT_KILL)
@@ -445,6 +579,8 @@ int main(void)
 	test_names();
 	test_timed();
 	test_refused();
+	test_checkpoint();
+	test_damaged_checkpoint();
 	test_faults();
 	test_damage();
 	return done();

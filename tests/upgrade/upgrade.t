@@ -158,8 +158,17 @@ def raise_number(data, at=8):
     return bytes(head) + data[64:]
 
 
-def raise_line(data):
-    return data.replace(b" 1\n", b" 2\n", 1)
+KNOWN = {"MANIFEST": 2}  # the versions this release reads; 1 of all others
+
+
+def raise_line(data, known=1):
+    """A text whose first line ends in a version, with the one after the known one."""
+    first, rest = data.split(b"\n", 1)
+    return b"%s %d\n%s" % (first.rsplit(b" ", 1)[0], known + 1, rest)
+
+
+def raise_manifest(data):
+    return raise_line(data, KNOWN["MANIFEST"])
 
 
 def change(path, how):
@@ -183,7 +192,8 @@ def contents(directory):
 
 def clear_message(text, name):
     """The file, its version and the one that is known."""
-    return name in text and "version 2" in text and "version 1" in text
+    known = KNOWN.get(name, 1)
+    return name in text and f"version {known + 1}" in text and f"version {known}" in text
 
 
 def test_newer_store():
@@ -218,7 +228,7 @@ def test_newer_snapshot():
     kvd = Kvd()
     unpack(SAMPLES[-1], kvd.data)
     snapshot = os.path.join(kvd.data, "snapshots", "sample")
-    for name, how in (("MANIFEST", raise_line), ("CATALOG", raise_line)):
+    for name, how in (("MANIFEST", raise_manifest), ("CATALOG", raise_line)):
         with open(os.path.join(snapshot, name), "rb") as f:
             keep = f.read()
         change(os.path.join(snapshot, name), how)
@@ -240,7 +250,7 @@ def newer_archive(path, member):
         for entry in old.getmembers():
             data = old.extractfile(entry).read() if entry.isfile() else b""
             if entry.name.endswith("/" + member):
-                data = data.replace(b" 1 ", b" 2 ", 1) if member == "SINCE" else raise_line(data)
+                data = data.replace(b" 1 ", b" 2 ", 1) if member == "SINCE" else raise_manifest(data)
                 entry.size = len(data)
             new.addfile(entry, io.BytesIO(data))
     return out
