@@ -322,10 +322,24 @@ static void end_merge(struct store *s, struct merge *m)
 		c->result = result;
 }
 
+/* Once, however long it takes. */
+static void tell_wait(struct store *s, struct merge *m)
+{
+	int why = atomic_load(&m->waits);
+
+	if (why == 0 || m->told_waits)
+		return;
+	m->told_waits = true;
+	store_tell(s, (struct store_event){ .kind = STORE_EVENT_MERGE_WAITS, .file = CATALOG_NAME },
+		"%s/" CATALOG_NAME ": cannot be written: %s; the merge waits, and goes on by itself when it can", s->options.path, strerror(-why));
+}
+
 void compact_poll(struct store *s)
 {
 	struct compact *c = &s->compact;
 
+	if (c->merge)
+		tell_wait(s, c->merge);
 	if (c->merge && merge_poll(c->merge))
 		end_merge(s, c->merge);
 	if (c->merge || c->closed)

@@ -71,6 +71,8 @@ struct merge {
 	int answer;          /* under lock */
 	bool stop;           /* under lock */
 	_Atomic bool paused;
+	_Atomic int waits;           /* why the new catalog could not be written, and is tried again; 0: it could */
+	bool told_waits;             /* the owner's */
 	_Atomic uint64_t rate;       /* bytes read and written a second; 0: as fast as it goes */
 	_Atomic uint64_t bytes_read, bytes_written, bytes_total; /* total: to read */
 

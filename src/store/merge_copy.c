@@ -471,6 +471,8 @@ static int switch_catalog(struct merge *m)
 		m->switched = r == 0;
 		if (!sync_may_pass(r))
 			return r ? fail(m, r, "naming", m->input[0]) : 0;
+		atomic_store(&m->waits, r);
+		store_notify(m->store);
 		if (rest_until(m, read_clock() + RETRY_NS))
 			return -ECANCELED;
 	}

@@ -74,6 +74,7 @@ enum store_event_kind {
 	STORE_EVENT_SNAPSHOT_FAILED, /* a snapshot could not be made or removed: file is its name, text has the reason */
 	STORE_EVENT_MERGED,     /* segments were merged: bytes before are `offset`, after are `bytes` */
 	STORE_EVENT_MERGE_FAILED, /* a merge was given up, nothing is lost; with a damaged record: file, offset */
+	STORE_EVENT_MERGE_WAITS,  /* one that is written waits for room to name its segments; it goes on by itself */
 };
 
 struct store_event {

@@ -794,6 +794,28 @@ static void test_damage(void)
 	fx_done(&f);
 }
 
+/* The catalog that would name the outputs finds no room, more than once: that is told once, and the merge ends when there is some. */
+static void test_waits_for_catalog(void)
+{
+	const struct fx_told *told = NULL;
+	struct fx f;
+
+	fx_init(&f, simdisk_new(19));
+	fx_must_open(&f);
+	fx_put(&f, "a", "1");
+	rotate(&f);
+	fx_put(&f, "a", "2");
+	fx_wait(&f);
+	store_set_compaction(f.store, &(struct store_compaction){ .garbage_ratio = 1, .min_garbage = 1 });
+	simdisk_fail(f.disk, SIM_WRITE, 1, 1, -ENOSPC); /* nothing is read or copied: the first write is that of the catalog */
+	store_compact_tick(f.store);
+	ok(FX_UNTIL(&f, is_idle(&f)) && stats_of(&f).merges == 1 && !has_file(&f, SEG1), "a merge that waits for room for the catalog ends");
+	is_int((int)fx_count(&f, STORE_EVENT_MERGE_WAITS, &told), 1, "that it waits is told once");
+	ok(told && strstr(told->text, "CATALOG: cannot be written: No space left on device; the merge waits"), "with the reason");
+	is_int((int)fx_count(&f, STORE_EVENT_MERGE_FAILED, NULL), 0, "and it has not failed");
+	fx_done(&f);
+}
+
 static void test_pause(void)
 {
 	struct fx f;
@@ -902,6 +924,7 @@ int main(void)
 	test_refused_meanwhile();
 	test_fetch_meanwhile();
 	test_damage();
+	test_waits_for_catalog();
 	test_pause();
 	test_rate();
 	test_off();
