@@ -141,17 +141,13 @@ static void print_json(struct kvctl *k, const struct top_view *v)
 
 /* ---- looks ---- */
 
-/* Each line is cut at the terminal's width and wiped behind its end. */
+/* Each line is wiped behind its end. */
 static void draw(struct kvctl *k, struct slice text)
 {
-	size_t width = output_width(STDOUT_FILENO);
 	struct slice line;
 
 	output_bytes(k, SLICE("\033[H"));
 	while (info_next_line(&text, &line)) {
-		/* Escape sequences take bytes but no columns; lines with them are short. */
-		if (line.len > width && !memchr(line.ptr, '\033', line.len))
-			line.len = width;
 		output_bytes(k, line);
 		output_bytes(k, SLICE("\033[K\n"));
 	}
@@ -165,7 +161,7 @@ static void show(struct kvctl *k, const struct screen *s, const struct top_view 
 	if (k->json) {
 		print_json(k, v);
 	} else {
-		top_format(k, v, s->live ? output_height(STDOUT_FILENO) - 1 : SIZE_MAX, &text);
+		top_format(k, v, s->live ? output_width(STDOUT_FILENO) : SIZE_MAX, s->live ? output_height(STDOUT_FILENO) - 1 : SIZE_MAX, &text);
 		if (s->live)
 			draw(k, buf_slice(&text));
 		else

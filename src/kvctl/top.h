@@ -42,7 +42,7 @@ struct top_view {
 
 void top_compare(const struct top_sample *before, const struct top_sample *now, struct top_view *ret);
 
-/* For people, in at most `height` lines. */
-void top_format(struct kvctl *k, const struct top_view *v, size_t height, struct buf *out);
+/* For people, in at most `height` lines of `width` columns. */
+void top_format(struct kvctl *k, const struct top_view *v, size_t width, size_t height, struct buf *out);
 
 #endif

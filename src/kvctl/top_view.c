@@ -304,17 +304,42 @@ static void format_commands(struct kvctl *k, const struct top_view *v, size_t li
 	}
 }
 
-void top_format(struct kvctl *k, const struct top_view *v, size_t height, struct buf *out)
+/* Escape sequences take no columns and are kept, also behind the cut: one of them ends the colour. */
+static void cut_line(struct slice line, size_t width, struct buf *out)
 {
+	size_t columns = 0;
+
+	for (size_t i = 0; i < line.len; i++) {
+		const char *end = line.ptr[i] == '\033' ? memchr(line.ptr + i, 'm', line.len - i) : NULL;
+		if (end) {
+			buf_append(out, line.ptr + i, (size_t)(end + 1 - line.ptr) - i);
+			i = (size_t)(end - line.ptr);
+			continue;
+		}
+		columns += ((unsigned char)line.ptr[i] & 0xc0) != 0x80; /* the first byte of a character */
+		if (columns <= width)
+			buf_append_char(out, line.ptr[i]);
+	}
+	buf_append_char(out, '\n');
+}
+
+void top_format(struct kvctl *k, const struct top_view *v, size_t width, size_t height, struct buf *out)
+{
+	struct buf text = { 0 };
+	struct slice rest, line;
 	size_t lines = 1;
 
-	format_head(k, v, out);
-	format_work(k, v, out);
-	format_sizes(k, v, out);
-	for (size_t i = 0; i < out->len; i++)
-		lines += out->ptr[i] == '\n';
+	format_head(k, v, &text);
+	format_work(k, v, &text);
+	format_sizes(k, v, &text);
+	for (size_t i = 0; i < text.len; i++)
+		lines += text.ptr[i] == '\n';
 	if (height > lines + 1) {
-		buf_append_char(out, '\n');
-		format_commands(k, v, height - lines - 1, out);
+		buf_append_char(&text, '\n');
+		format_commands(k, v, height - lines - 1, &text);
 	}
+	rest = buf_slice(&text);
+	for (size_t i = 0; i < height && info_next_line(&rest, &line); i++)
+		cut_line(line, width, out);
+	buf_free(&text);
 }

@@ -548,6 +548,29 @@ static struct top_sample make_sample(const char *wire, const char *info, uint64_
 	return s;
 }
 
+/* What is drawn fits: lines, and columns without what only colours. */
+static void check_screen(const struct top_view *v, size_t width, size_t height)
+{
+	struct kvctl k = { .colour = true, .socket = "/a/rather/long/path/of/a/socket/kvd.sock" };
+	struct buf text = { 0 };
+	struct slice rest, line;
+	size_t lines = 0, widest = 0;
+
+	top_format(&k, v, width, height, &text);
+	for (rest = buf_slice(&text); info_next_line(&rest, &line); lines++) {
+		size_t columns = 0;
+		for (size_t i = 0; i < line.len; i++) {
+			while (i < line.len && line.ptr[i] == '\033')
+				i += (size_t)((const char *)memchr(line.ptr + i, 'm', line.len - i) - (line.ptr + i)) + 1;
+			columns += i < line.len;
+		}
+		widest = columns > widest ? columns : widest;
+	}
+	ok(lines <= height && widest <= width && (lines > 0) == (height > 0), "top: %zu lines of %zu columns on a screen of %zu and %zu", lines,
+		widest, height, width);
+	buf_free(&text);
+}
+
 static void test_top(void)
 {
 	struct top_sample before =
@@ -569,6 +592,10 @@ static void test_top(void)
 	ok(v.command[1].mean_us > 9.9 && v.command[1].mean_us < 10.1, "top: mean time");
 	ok(v.command[1].p50 > 1.4 && v.command[1].p99 > 19 && v.command[1].p999 > 33, "top: percentiles");
 	ok(v.command[0].p50 < 0, "top: no percentiles where there are none");
+	for (size_t height = 0; height < 20; height++)
+		check_screen(&v, 20, height);
+	check_screen(&v, 1, 5);
+	check_screen(&v, 80, 24);
 	top_compare(&now, &before, &v);
 	ok(v.commands_s == 0 && v.hit_rate < 0, "top: a daemon that began anew has no negative rates");
 	top_sample_free(&before);
