@@ -120,10 +120,12 @@ static enum kvctl_exit import_lines(struct loader *l, struct reader *r, uint64_t
 	enum kvctl_exit code = KVCTL_DONE;
 	char *text = NULL;
 	size_t len = 0;
-	int got = 0;
+	int got = 1;
+	uint64_t next = start;
 
-	while (!code && (got = read_record(r, &text, &len)) > 0) {
+	while (!code && !loader_interrupted(l, next) && (got = read_record(r, &text, &len)) > 0) {
 		l->view.done = r->bytes;
+		next = r->lines < start ? start : r->lines + 1;
 		if (r->number < start || is_empty(slice(text, len)))
 			continue;
 		if (r->format == FORMAT_CSV)
@@ -132,7 +134,9 @@ static enum kvctl_exit import_lines(struct loader *l, struct reader *r, uint64_t
 			code = put_json(l, r->number, slice(text, len), &record, &why);
 		buf_reset(&why, SIZE_MAX);
 	}
-	if (got == -EFBIG)
+	if (got && loader_interrupted(l, next))
+		code = KVCTL_REFUSED;
+	else if (got == -EFBIG)
 		code = refuse(l->k, KVCTL_REFUSED,
 			"%s, line %llu: a record of more than 1 GiB; is a quote not closed?", l->source,
 			(unsigned long long)r->number);
@@ -229,8 +233,11 @@ int verb_import(struct kvctl *k, const struct args *a)
 	struct slice address;
 	enum kvctl_exit code;
 
-	if (args_option(a, "from-redis", &address))
-		return import_from_server(k, a, address);
+	if (args_option(a, "from-redis", &address)) {
+		code = import_from_server(k, a, address);
+		signals_obey(k);
+		return code;
+	}
 	code = take_options(k, a, &s);
 	if (!code)
 		code = open_input(k, args_at(a, 0), s.name, &s.file);
@@ -240,5 +247,6 @@ int verb_import(struct kvctl *k, const struct args *a)
 		code = import_source(k, a, &s);
 	if (s.file && s.file != stdin)
 		fclose(s.file);
+	signals_obey(k);
 	return code;
 }

@@ -195,13 +195,15 @@ static enum kvctl_exit send_all(struct stream *s, FILE *file)
 
 	if (!chunk)
 		return refuse(s->l->k, KVCTL_REFUSED, "out of memory");
-	while (!code && !s->code && (n = read(fileno(file), chunk, CHUNK)) > 0) {
+	while (!code && !s->code && !signals_came() && (n = read(fileno(file), chunk, CHUNK)) > 0) {
 		s->l->view.done += (uint64_t)n;
 		code = send_chunk(s, chunk, (size_t)n);
 		if (!code)
 			code = take_replies(s, false);
 	}
-	if (n < 0)
+	if (!code && !s->code && loader_interrupted(s->l, s->start + s->sent))
+		s->code = KVCTL_REFUSED;
+	else if (n < 0)
 		s->code = refuse(s->l->k, KVCTL_REFUSED, "cannot read %s: %s", s->l->source, strerror(errno));
 	/* The last line of a file may have no end; a request that is counted by lengths must be whole. */
 	if (!code && !s->code && s->scanner.state == IN_INLINE)

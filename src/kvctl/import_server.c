@@ -266,7 +266,7 @@ static enum kvctl_exit copy_page(struct server *s)
 	}
 	strcpy(s->cursor, r->element[0]->str);
 	keys = r->element[1];
-	for (size_t at = 0, n; !code && at < keys->elements; at += n) {
+	for (size_t at = 0, n; !code && !signals_came() && at < keys->elements; at += n) {
 		n = keys->elements - at < s->chunk ? keys->elements - at : (size_t)s->chunk;
 		code = copy_keys(s, keys->element + at, n);
 		s->l->view.done = s->keys;
@@ -287,8 +287,8 @@ static enum kvctl_exit copy_all(struct server *s)
 	strcpy(s->cursor, "0");
 	do
 		code = copy_page(s);
-	while (!code && strcmp(s->cursor, "0") != 0);
-	return code;
+	while (!code && !signals_came() && strcmp(s->cursor, "0") != 0);
+	return code || !signals_came() ? code : KVCTL_REFUSED;
 }
 
 enum kvctl_exit import_from_server(struct kvctl *k, const struct args *a, struct slice address)
@@ -315,6 +315,8 @@ enum kvctl_exit import_from_server(struct kvctl *k, const struct args *a, struct
 		loader_summarize(s.l, NULL);
 		if (!k->quiet)
 			complain_others(&s);
+		if (!k->quiet && !k->json && signals_came())
+			complain(k, "run it again to go on; --if-absent leaves alone what is there already");
 	} else if (!code) {
 		code = KVCTL_REFUSED;
 	}

@@ -22,6 +22,7 @@ struct loader *loader_new(struct kvctl *k, const char *source, const char *unit,
 	l->source = source;
 	l->unit = unit;
 	l->noun = noun;
+	signals_hold(&l->signals, true);
 	progress_begin(&l->progress, k, "importing", *noun == 'k' ? "keys" : "requests");
 	return l;
 }
@@ -31,6 +32,7 @@ void loader_free(struct loader *l)
 	if (!l)
 		return;
 	progress_end(&l->progress);
+	signals_release(&l->signals);
 	free(l);
 }
 
@@ -38,6 +40,14 @@ static void note_failure(struct loader *l, uint64_t number)
 {
 	if (!l->failed || number < l->failed)
 		l->failed = number;
+}
+
+bool loader_interrupted(struct loader *l, uint64_t next)
+{
+	if (!signals_came())
+		return false;
+	note_failure(l, next);
+	return true;
 }
 
 enum kvctl_exit loader_bad(struct loader *l, uint64_t number, struct slice why)
@@ -147,6 +157,8 @@ static void summarize_json(struct loader *l)
 		(json_int_t)l->kept, "bad", (json_int_t)l->bad, "seconds",
 		(double)progress_age(&l->progress) / 1e9);
 
+	if (object && signals_came())
+		json_object_set_new(object, "interrupted", json_true());
 	if (object && l->failed)
 		json_object_set_new(object, "failed", json_integer((json_int_t)l->failed));
 	output_json(l->k, object);
@@ -169,10 +181,12 @@ void loader_summarize(struct loader *l, const char *again)
 	if (l->bad)
 		buf_printf(&text, ", %s %" PRIu64 " bad %s%s", l->skip_bad ? "skipped" : "stopped at", l->bad,
 			l->unit, l->bad == 1 ? "" : "s");
+	if (signals_came())
+		buf_append_str(&text, ", interrupted");
 	if (seconds >= 1)
 		buf_printf(&text, " in %.1f s (%.0f/s)", seconds, (double)(l->stored + l->kept) / seconds);
 	complain(l->k, "%.*s", (int)text.len, text.ptr);
-	if (again && l->failed && !l->skip_bad)
+	if (again && l->failed && (!l->skip_bad || signals_came()))
 		complain(l->k, "go on with %s %" PRIu64, again, l->failed);
 	buf_free(&text);
 }

@@ -7,6 +7,7 @@
 #define KVCTL_LOADER_H
 
 #include "kvctl/progress.h"
+#include "kvctl/signals.h"
 
 #define LOADER_REQUESTS 16384   /* under way at most */
 #define LOADER_BYTES (16 << 20) /* of keys and values, about */
@@ -23,11 +24,12 @@ struct loader {
 	size_t first, n, bytes, unsent;
 	uint64_t stored, kept, bad;
 	uint64_t failed; /* number of the first record that is not known to be stored; 0: none */
+	struct signals signals;
 	struct progress progress;
 	struct progress_view view; /* done and total are the caller's */
 };
 
-/* NULL: no memory, which has been said. The texts stay borrowed. */
+/* NULL: no memory, which has been said. The texts stay borrowed. Signals are held until loader_free. */
 struct loader *loader_new(struct kvctl *k, const char *source, const char *unit, const char *noun);
 void loader_free(struct loader *l);
 
@@ -38,6 +40,9 @@ enum kvctl_exit loader_put(
 
 /* Reports a record that cannot be sent. KVCTL_DONE when such are to be skipped. */
 enum kvctl_exit loader_bad(struct loader *l, uint64_t number, struct slice why);
+
+/* A signal asks to end: `next`, the first record that is not sent, is where to go on. */
+bool loader_interrupted(struct loader *l, uint64_t next);
 
 /* Takes every reply due, also after a failure: what was sent has happened and is to be counted. code is what
  * the work ended with so far; returns what it ends with. */

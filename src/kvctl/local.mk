@@ -24,6 +24,7 @@ libkvctl_la_SOURCES = \
 	src/kvctl/snapshot.c \
 	src/kvctl/suggest.c \
 	src/kvctl/text.c \
+	src/kvctl/signals.c src/kvctl/signals.h \
 	src/kvctl/top.c src/kvctl/top.h src/kvctl/top_view.c \
 	src/kvctl/verb.c src/kvctl/verb.h \
 	src/kvctl/verbs.def \

@@ -5,13 +5,13 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
 #include "base/num.h"
 #include "kvctl/output.h"
+#include "kvctl/signals.h"
 #include "kvctl/top.h"
 #include "kvctl/verb.h"
 
@@ -19,41 +19,22 @@
 #define ONCE_MS 1000
 #define INTERVAL_LEAST_MS 10
 
-static volatile sig_atomic_t ended; /* by a signal: the terminal must be given back first */
-
 struct screen {
 	bool live; /* drawn in place, keys are heard */
 	struct termios before;
-	struct sigaction interrupt, terminate;
+	struct signals signals; /* the terminal must be given back first */
 };
-
-static void note_end(int number)
-{
-	ended = number;
-}
-
-/* One that is ignored, as in the background of a shell, stays so. */
-static void catch_signal(int number, struct sigaction *ret_before)
-{
-	struct sigaction action = { .sa_handler = note_end };
-
-	sigaction(number, NULL, ret_before);
-	if (ret_before->sa_handler != SIG_IGN)
-		sigaction(number, &action, NULL);
-}
 
 static void open_screen(struct kvctl *k, struct screen *s)
 {
 	struct termios mode;
 
-	ended = 0;
 	if (!s->live || tcgetattr(STDIN_FILENO, &s->before)) {
 		s->live = false;
 		return;
 	}
 	k->screen = s;
-	catch_signal(SIGINT, &s->interrupt);
-	catch_signal(SIGTERM, &s->terminate);
+	signals_hold(&s->signals, false);
 	mode = s->before;
 	mode.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
 	tcsetattr(STDIN_FILENO, TCSANOW, &mode);
@@ -69,8 +50,7 @@ void screen_close(struct screen *s)
 	fputs("\033[?25h\033[?1049l", stdout);
 	fflush(stdout);
 	tcsetattr(STDIN_FILENO, TCSANOW, &s->before);
-	sigaction(SIGINT, &s->interrupt, NULL);
-	sigaction(SIGTERM, &s->terminate, NULL);
+	signals_release(&s->signals);
 }
 
 /* False: the reader wants no more. */
@@ -84,10 +64,10 @@ static bool pause_for(const struct screen *s, uint64_t ms)
 		nanosleep(&time, NULL);
 		return true;
 	}
-	if (ended)
+	if (signals_came())
 		return false;
 	if (poll(&keys, 1, ms > INT32_MAX ? -1 : (int)ms) <= 0)
-		return !ended;
+		return !signals_came();
 	/* Any other key: a new look at once. */
 	return read(STDIN_FILENO, &c, 1) == 1 && c != 'q' && c != 'Q' && c != 3 && c != 4;
 }
@@ -217,7 +197,6 @@ int verb_top(struct kvctl *k, const struct args *a)
 	code = look(k, &s, ms, count);
 	screen_close(&s);
 	k->screen = NULL;
-	if (ended)
-		raise(ended);
+	signals_obey(k);
 	return code;
 }

@@ -5,6 +5,8 @@ import csv
 import io
 import json
 import os
+import re
+import signal
 import socket
 import subprocess
 import threading
@@ -127,6 +129,40 @@ def test_start():
     code, out, errors = kvctl("import", "--json", "--skip-bad", stdin=text)
     got = json.loads(out)
     ok(code == 1 and (got["imported"], got["bad"], got["failed"]) == (9, 1, 5), "a summary in JSON", out, errors)
+
+
+def interrupt(form, lines, number, *args):
+    """An import of endless lines that gets a signal after some; (exit code, output, errors)."""
+    c = kvd.client()
+    fifo = os.path.join(HOME, f"endless-{form}-{number}")
+    os.mkfifo(fifo)
+    p = subprocess.Popen([KVCTL, "import", "-f", form, *args, fifo], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENV,
+        preexec_fn=default_signals)
+    with open(fifo, "wb", buffering=0) as f:
+        f.write(b"".join(lines[:len(lines) // 2]))
+        ok(poll(lambda: c("DBSIZE") > 0), f"{form}: an import is under way")
+        p.send_signal(number)
+        out, errors = p.communicate(timeout=10 * PATIENCE)
+    return p.returncode, out, re.sub(r" in [\d.]+ s \([\d.]+/s\)", "", errors.decode())  # said when it took long
+
+
+def test_interrupted():
+    """Who interrupts an import is told where to go on, and nothing is missing or was counted that is not there."""
+    lines = {"ndjson": [b'{"key":"k%d","value":"v"}\n' % i for i in range(2000)], "resp": [b"SET k%d v\r\n" % i for i in range(2000)],
+        "csv": [b"k%d,v\n" % i for i in range(2000)]}
+    for form, number in (("ndjson", signal.SIGINT), ("csv", signal.SIGTERM), ("resp", signal.SIGINT)):
+        c = fresh()
+        code, out, errors = interrupt(form, lines[form], number)
+        stored = c("DBSIZE")
+        noun = "requests" if form == "resp" else "keys"
+        is_((code, out, errors), (-number, b"", f"kvctl: imported {stored} {noun}, interrupted\nkvctl: go on with --start {stored + 1}\n"),
+            f"{form}: it says what was stored, and ends by the signal")
+        check(["import", "-q", "-f", form, "--start", str(stored + 1)], 0, b"", "it goes on there", stdin=b"".join(lines[form]))
+        is_(c("DBSIZE"), 2000, "to the end")
+    c = fresh()
+    code, out, errors = interrupt("ndjson", lines["ndjson"], signal.SIGTERM, "--json")
+    got = json.loads(out)
+    ok(got["interrupted"] and got["imported"] == c("DBSIZE") and got["failed"] == got["imported"] + 1 and not errors, "the same in JSON", out, errors)
 
 
 def test_lost_connection():
@@ -256,4 +292,4 @@ def test_progress():
     ok(code == 0 and "importing" not in errors and "\x1b" not in errors, "none in a pipe", errors)
 
 
-run(test_there_and_back, test_csv, test_requests, test_start, test_lost_connection, test_from_redis, test_damaged_and_large, test_progress)
+run(test_there_and_back, test_csv, test_requests, test_start, test_interrupted, test_lost_connection, test_from_redis, test_damaged_and_large, test_progress)
