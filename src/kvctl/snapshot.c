@@ -88,7 +88,7 @@ static enum kvctl_exit create(struct kvctl *k, const struct args *a)
 		return code;
 	if (r->type != REDIS_REPLY_STATUS)
 		code = connect_unexpected(k, r);
-	else if (!k->quiet)
+	else if (!k->quiet || a->n < 2) /* a name the daemon has chosen is no confirmation but the answer */
 		output_printf(k, k->json ? "{\"name\":\"%s\"}\n" : "%s\n", r->str);
 	freeReplyObject(r);
 	return code;

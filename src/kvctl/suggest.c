@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * "Did you mean": the nearest verb by number of edits.
+ * "Did you mean": the nearest verb by number of edits. Verbs are of small letters, and a large one is no edit.
  */
 #include "kvctl/verb.h"
+
+#include <ctype.h>
 
 #define SUGGEST_MAX 32 /* longer words are nobody's slip of a verb */
 
@@ -40,7 +42,13 @@ const char *suggest_verb(struct slice word)
 {
 	const char *name, *best = NULL;
 	unsigned least_edits = word.len < 5 ? 2 : 3; /* one more than is allowed */
+	char small[SUGGEST_MAX];
 
+	if (word.len > sizeof(small))
+		return NULL;
+	for (size_t i = 0; i < word.len; i++)
+		small[i] = (char)tolower((unsigned char)word.ptr[i]);
+	word.ptr = small;
 	for (size_t i = 0; (name = verb_name(i, NULL)); i++) {
 		unsigned edits = suggest_distance(word, slice_str(name));
 		/* With every letter changed nothing of the word is left. */

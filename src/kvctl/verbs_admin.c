@@ -198,6 +198,8 @@ int verb_info(struct kvctl *k, const struct args *a)
 		return code;
 	if (r->type != REDIS_REPLY_STRING && r->type != REDIS_REPLY_STATUS)
 		code = connect_unexpected(k, r);
+	else if (r->len == 0)
+		code = refuse(k, KVCTL_REFUSED, "there is no such section; \"kvctl info all\" shows them");
 	else if (k->json)
 		output_json(k, info_json(reply_slice(r)));
 	else

@@ -347,7 +347,7 @@ static enum kvctl_exit add_integer(struct kvctl *k, const struct args *a, const 
 	int64_t sum;
 	enum kvctl_exit code = connect_ask_int(k, argv, 3, &sum);
 
-	if (!code && !k->quiet)
+	if (!code)
 		output_printf(k, "%" PRId64 "\n", sum);
 	return code;
 }
@@ -362,7 +362,7 @@ static enum kvctl_exit add_float(struct kvctl *k, const struct args *a, struct s
 		return code;
 	if (r->type != REDIS_REPLY_STRING)
 		code = connect_unexpected(k, r);
-	else if (!k->quiet)
+	else
 		output_printf(k, "%s\n", r->str);
 	freeReplyObject(r);
 	return code;

@@ -266,6 +266,8 @@ def test_usage():
     fresh()
     check(["lst"], 2, b"", "an unknown verb, with the nearest one", 'unknown verb "lst"; did you mean "list"')
     check(["zzzzzz"], 2, b"", "an unknown verb without", '"kvctl help" lists')
+    check(["GET", "a"], 2, b"", "a verb in large letters", 'did you mean "get"')
+    check(["info", "nosuch"], 1, b"", "no section of this name", "kvctl info all")
     check(["WAITAOF"], 2, b"", "commands are not guessed", "unknown verb")
     check(["quit"], 2, b"", "quit is for the shell", "shell")
     check(["get"], 2, b"", "too few arguments", "usage: kvctl get")
@@ -349,8 +351,11 @@ def test_quiet():
     is_(on_terminal("compact", "-q"), (0, b""), "compact -q on a terminal")
     check(["compact", "-w", "-q"], 0, b"", "and until it is done")
     is_(on_terminal("compact"), (0, b"OK\n"), "without it says OK")
-    for args, out in ((["get", "a"], b"1"), (["list"], b"a\n"), (["count"], b"1\n"), (["ttl", "a"], b"none\n")):
+    for args, out in ((["get", "a"], b"1"), (["list"], b"a\n"), (["count"], b"1\n"), (["ttl", "a"], b"none\n"),
+        (["incr", "n"], b"1\n"), (["decr", "n", "0.5"], b"0.5\n")):
         check(["-q", *args], 0, out, f"{args[0]} -q prints what was asked for")
+    check(["exists", "-q", "a", "none"], 1, b"", "of exists the exit code tells enough")
+    c.must("DEL", "n")
     check(["export", "-q"], 0, b'{"key":"a","value":"1"}\n', "export -q has no summary")
     check(["import", "-q"], 0, b"", "nor has import", stdin=b'{"key":"b","value":"1"}\n')
     check(["-q", "get", "none"], 1, b"", "errors are told all the same", "Key not found")
