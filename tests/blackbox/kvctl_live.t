@@ -190,9 +190,24 @@ try kvctl --socket x li; try kvctl ping ''; try kvctl list --from q; try kvctl g
 """
 
 
+def zsh_completes(file, env):
+    """Its completion works on a terminal only; that a word was completed is shown by what the line then does."""
+    t = Terminal("-f", "-i", program="zsh", env={**env, "TERM": "xterm"})
+    t.type(b"PS1=$'re\\x61dy '; fpath=(%s $fpath); autoload -Uz compinit && compinit -u -D\r" % os.path.dirname(file).encode())
+    ok(t.expect(b"ready ", 30), "zsh loads it", t.seen)
+    t.type(b"kvctl persi\t --help\r")
+    ok(t.expect(b"usage: kvctl persist KEY", 30), "zsh completes verbs", t.seen)
+    t.type(b"kvctl set --if-pre\t only yes\r")
+    ok(t.expect(b"not set: Key not found", 30), "and options", t.seen)
+    t.type(b"kvctl get 'k;\t\r")
+    ok(t.expect(b"four", 30), "and keys", t.seen)
+    t.type(b"exit\r")
+    t.finish()
+
+
 def test_completion():
     c = fresh()
-    c.must("MSET", "k1", "1", "k/2", "2", "k$(touch owned)", "3", "k;4", "4", "q", "5")
+    c.must("MSET", "k1", "1", "k/2", "2", "k$(touch owned)", "3", "k;4", "four", "q", "5")
     files = {}
     for name, shell in (("kvctl", "bash"), ("_kvctl", "zsh"), ("kvctl.fish", "fish")):
         code, out, errors = kvctl("completion", shell, env={"KVD_SOCKET": "/nonexistent"})
@@ -213,6 +228,10 @@ def test_completion():
     is_(p.stdout.split("\n")[:-1], ["set", "--if-present", "k/2 k1", "expire export", "bash zsh fish", "list", "", "q", "--raw"],
         "bash completes verbs, options, and keys that are safe", p.stderr)
     ok(not os.path.exists(os.path.join(HOME, "owned")), "and runs no key")
+    if shutil.which("zsh"):
+        zsh_completes(files["zsh"], path)
+    else:
+        skip("zsh completes", "zsh is not here")
     if shutil.which("fish"):
         p = subprocess.run(["fish", "--no-config", "-c", 'source $argv[1]; complete -C "kvctl se"; complete -C "kvctl set --if-p"', files["fish"]],
             capture_output=True, text=True, env={**ENV, **path})

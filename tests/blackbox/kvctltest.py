@@ -56,15 +56,15 @@ def default_signals():
 
 
 class Terminal:
-    """kvctl on a pseudo-terminal of its own."""
+    """kvctl, or another program, on a pseudo-terminal of its own."""
 
-    def __init__(self, *args, env=None):
+    def __init__(self, *args, env=None, program=KVCTL):
         self.master, slave = pty.openpty()
         mode = termios.tcgetattr(slave)
         mode[3] &= ~termios.ECHO
         mode[1] &= ~termios.ONLCR
         termios.tcsetattr(slave, termios.TCSANOW, mode)
-        self.process = subprocess.Popen([KVCTL, *args], stdin=slave, stdout=slave, stderr=slave, env={**ENV, **(env or {})},
+        self.process = subprocess.Popen([program, *args], stdin=slave, stdout=slave, stderr=slave, env={**ENV, **(env or {})},
             start_new_session=True, preexec_fn=self.take_terminal)
         os.close(slave)
         self.seen = b""

@@ -86,6 +86,16 @@ static void test_watch(void)
 
 /* ---- SCAN ---- */
 
+/* The cursor in the reply of SCAN, which is a string from now on. */
+static void read_cursor(char *cursor, size_t size)
+{
+	const char *p;
+
+	buf_append_char(&fx.out, 0);
+	p = strstr(strstr(fx.out.ptr, "\r\n") + 2, "\r\n") + 2;
+	snprintf(cursor, size, "%.*s", (int)strcspn(p, "\r"), p);
+}
+
 /* Calls SCAN until the cursor is 0 again, changing keys meanwhile; counts how often each fixed key was given.
  */
 static void test_scan_under_change(uint64_t seed)
@@ -108,11 +118,8 @@ static void test_scan_under_change(uint64_t seed)
 		}
 		snprintf(line, sizeof(line), "SCAN %s COUNT %ld", cursor, random() % 20 + 1);
 		run_line(0, line);
-		buf_append_char(&fx.out, 0);
-		char *p = strstr(fx.out.ptr, "\r\n") + 2; /* *2, then the cursor */
-		p = strstr(p, "\r\n") + 2;
-		snprintf(cursor, sizeof(cursor), "%.*s", (int)strcspn(p, "\r"), p);
-		while ((p = strstr(p, "fixed:"))) {
+		read_cursor(cursor, sizeof(cursor));
+		for (const char *p = fx.out.ptr; (p = strstr(p, "fixed:"));) {
 			p += 6;
 			if (*p != 'x')
 				given[atoi(p)]++;
@@ -122,15 +129,6 @@ static void test_scan_under_change(uint64_t seed)
 		wrong += given[i] != 1;
 	is_int(wrong, 0, "a key that is there all the time is given exactly once");
 	fixture_close();
-}
-
-static void read_cursor(char *cursor, size_t size)
-{
-	char *p;
-
-	buf_append_char(&fx.out, 0);
-	p = strstr(strstr(fx.out.ptr, "\r\n") + 2, "\r\n") + 2;
-	snprintf(cursor, size, "%.*s", (int)strcspn(p, "\r"), p);
 }
 
 static void test_cursors(void)
