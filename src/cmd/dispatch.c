@@ -311,7 +311,7 @@ static bool admit(struct call *call)
 			k->info->name);
 		return false;
 	}
-	if (c->monitors && (k->flags & (FLAG_WRITE | FLAG_READONLY | FLAG_PUBSUB))) {
+	if (c->monitors && ((k->flags & (FLAG_WRITE | FLAG_READONLY)) || k->run == pubsub_send)) {
 		reject(call, "ERR Replica can't interact with the keyspace");
 		return false;
 	}

@@ -115,7 +115,8 @@ int key_renamenx(struct call *call)
 static int put_elsewhere(struct call *call, unsigned db, struct slice to, bool replace, bool moving)
 {
 	struct txn_value v;
-	int r = txn_get(call->txn, call->client->db, call->argv[1], &v);
+	/* A copy reads, a move does not: only one of them counts as a hit or a miss. */
+	int r = moving ? txn_get(call->txn, call->client->db, call->argv[1], &v) : call_get(call, call->argv[1], &v);
 
 	if (r == 0 && !replace && txn_peek(call->txn, db, to, NULL) == 0)
 		r = STORE_ABSENT;

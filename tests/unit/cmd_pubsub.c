@@ -128,6 +128,8 @@ static void test_events(void)
 		{ "DEL a zzz n", "del:a del:n" },
 		{ "RENAME e f", "new:f rename_from:e rename_to:f" },
 		{ "COPY f g DB 1", "new:g/1 copy_to:g/1" },
+		{ "COPY none g DB 1", "keymiss:none" },
+		{ "MOVE none 1", "" },
 		{ "MOVE f 2", "new:f/2 move_from:f move_to:f/2" },
 		{ "EXPIRE i 100", "expire:i" },
 		{ "PERSIST i", "persist:i" },
