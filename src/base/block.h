@@ -45,7 +45,7 @@ void blocks_leave(struct blocks *home);
 
 /*
  * One reference, cap bytes that may be used and an empty value at their front. Addresses are reserved for up to `most` bytes, which
- * costs no memory; what may be used takes some when it is touched. NULL: none.
+ * costs no memory; what may be used takes some when it is touched. Memory of BLOCK_LEAST and more begins as zeros. NULL: none.
  */
 struct block *block_new(struct blocks *home, size_t cap, size_t most);
 /* Makes cap bytes usable, at most those reserved; nothing moves. 0 or -ENOMEM. */

@@ -3,6 +3,7 @@
  * Values as rows of bits, the highest of each byte first; behind the end all are zero.
  */
 #include "cmd/bit.h"
+#include "cmd/large.h"
 
 #include <errno.h>
 #include "base/num.h"
@@ -22,22 +23,20 @@ bool bit_offset(struct call *call, struct slice s, unsigned unit, uint64_t *ret)
 	return false;
 }
 
-char *bit_copy(struct call *call, struct slice old, size_t len)
-{
-	char *value = txn_alloc(call->txn, len ? len : 1);
-
-	if (!value)
-		return NULL;
-	if (old.len)
-		memcpy(value, old.ptr, old.len);
-	if (len > old.len)
-		memset(value + old.len, 0, len - old.len);
-	return value;
-}
-
 static unsigned get_bit(struct slice s, uint64_t offset)
 {
 	return offset >> 3 < s.len ? (unsigned char)s.ptr[offset >> 3] >> (7 - (offset & 7)) & 1 : 0;
+}
+
+static int set_bit(struct call *call, const struct txn_value *old, size_t len, uint64_t offset, bool on)
+{
+	size_t at = (size_t)(offset >> 3), bit = 7 - (offset & 7);
+	char byte = (char)((at < old->data.len ? old->data.ptr[at] & ~(1 << bit) : 0) | on << bit);
+	const struct store_work_input in[] = { { old->data, old->block, 0 }, { slice(&byte, 1), NULL, at } };
+	struct txn_value value = { .expire_ms = old->expire_ms };
+	int r = large_splice(call, in, 2, len, &value);
+
+	return r ? r : call_put_value(call, call->argv[1], &value, "setbit");
 }
 
 int bit_setbit(struct call *call)
@@ -46,7 +45,6 @@ int bit_setbit(struct call *call)
 	uint64_t offset;
 	int64_t on;
 	size_t len;
-	char *value;
 	int r;
 
 	if (!bit_offset(call, call->argv[2], 0, &offset))
@@ -59,11 +57,7 @@ int bit_setbit(struct call *call)
 	unsigned before = get_bit(old.data, offset);
 	len = old.data.len > offset >> 3 ? old.data.len : (size_t)(offset >> 3) + 1;
 	if (r == STORE_ABSENT || len > old.data.len || before != on) {
-		value = bit_copy(call, old.data, len);
-		if (!value)
-			return -ENOMEM;
-		value[offset >> 3] = (char)((value[offset >> 3] & ~(1 << (7 - (offset & 7)))) | (int)on << (7 - (offset & 7)));
-		r = call_put(call, call->argv[1], slice(value, len), old.expire_ms, "setbit");
+		r = set_bit(call, &old, len, offset, on);
 		if (r)
 			return r;
 	}
@@ -166,11 +160,33 @@ static uint64_t count_bits(struct slice s, uint64_t first, uint64_t end)
 	return first < end ? count + count_bytes(s.ptr + first / 8, (size_t)(end - first) / 8) : count;
 }
 
+/* Walks through a value, number[0] to number[1] in bits: here when that is short. */
+static int walk(struct call *call, struct store_work *w, const struct txn_value *v, uint64_t *ret)
+{
+	const struct store_work_input in = { v->data, v->block, 0 };
+	const struct store_work *done = w;
+	int r;
+
+	w->in = &in;
+	w->inputs = 1;
+	r = (w->number[1] - w->number[0]) / 8 < BLOCK_LEAST ? w->run(w) : txn_work(call->txn, w, &done);
+	if (r == 0)
+		*ret = done->result;
+	return r;
+}
+
+static int run_count(struct store_work *w)
+{
+	w->result = count_bits(w->in[0].data, w->number[0], w->number[1]);
+	return 0;
+}
+
 int bit_bitcount(struct call *call)
 {
 	struct txn_value v;
 	struct bit_range range;
-	uint64_t first, end;
+	struct store_work w = { .run = run_count };
+	uint64_t count = 0;
 	int r;
 
 	if (call->argc == 3)
@@ -180,9 +196,12 @@ int bit_bitcount(struct call *call)
 	r = call_get(call, call->argv[1], &v);
 	if (r && r != STORE_ABSENT)
 		return r;
-	bool empty = r || (range.start < 0 && range.end < 0 && range.start > range.end) || !resolve(&range, v.data.len, &first, &end);
-	resp_int(&call->out, empty ? 0 : (int64_t)count_bits(v.data, first, end));
-	return 0;
+	bool empty = r || (range.start < 0 && range.end < 0 && range.start > range.end) ||
+		     !resolve(&range, v.data.len, &w.number[0], &w.number[1]);
+	r = empty ? 0 : walk(call, &w, &v, &count);
+	if (r == 0)
+		resp_int(&call->out, (int64_t)count);
+	return r;
 }
 
 /* The first such bit, or end. */
@@ -202,11 +221,18 @@ static uint64_t find_bit(struct slice s, unsigned bit, uint64_t first, uint64_t 
 	return first;
 }
 
+static int run_find(struct store_work *w)
+{
+	w->result = find_bit(w->in[0].data, (unsigned)w->number[2], w->number[0], w->number[1]);
+	return 0;
+}
+
 int bit_bitpos(struct call *call)
 {
 	struct txn_value v;
 	struct bit_range range;
-	uint64_t first = 0, end = 0, at;
+	struct store_work w = { .run = run_find };
+	uint64_t at;
 	int64_t bit;
 	int r;
 
@@ -219,13 +245,16 @@ int bit_bitpos(struct call *call)
 	r = call_get(call, call->argv[1], &v);
 	if (r && r != STORE_ABSENT)
 		return r;
-	if (r || !resolve(&range, v.data.len, &first, &end)) {
+	if (r || !resolve(&range, v.data.len, &w.number[0], &w.number[1])) {
 		resp_int(&call->out, r && !bit ? 0 : -1);
 		return 0;
 	}
-	at = find_bit(v.data, (unsigned)bit, first, end);
+	w.number[2] = (uint64_t)bit;
+	r = walk(call, &w, &v, &at);
+	if (r)
+		return r;
 	/* A zero is found behind the end of a value, unless the range says where to stop. */
-	resp_int(&call->out, at < end || (!bit && !range.has_end) ? (int64_t)at : -1);
+	resp_int(&call->out, at < w.number[1] || (!bit && !range.has_end) ? (int64_t)at : -1);
 	return 0;
 }
 
@@ -233,31 +262,56 @@ int bit_bitpos(struct call *call)
 
 enum operation { BIT_AND, BIT_OR, BIT_XOR, BIT_NOT };
 
-static void combine(enum operation op, char *to, size_t len, struct slice from)
+static void combine(enum operation op, char *to, size_t n, struct slice from)
 {
-	size_t n = from.len;
+	size_t common = from.len < n ? from.len : n;
 
 	switch (op) {
 	case BIT_AND:
-		for (size_t i = 0; i < n; i++)
+		for (size_t i = 0; i < common; i++)
 			to[i] &= from.ptr[i];
-		memset(to + n, 0, len - n);
+		memset(to + common, 0, n - common);
 		break;
 	case BIT_OR:
-		for (size_t i = 0; i < n; i++)
+		for (size_t i = 0; i < common; i++)
 			to[i] |= from.ptr[i];
 		break;
 	case BIT_XOR:
-		for (size_t i = 0; i < n; i++)
+		for (size_t i = 0; i < common; i++)
 			to[i] ^= from.ptr[i];
 		break;
 	case BIT_NOT:
+		for (size_t i = 0; i < n; i++)
+			to[i] = (char)~to[i];
 		break;
 	}
 }
 
+static struct slice rest_of(struct slice s, size_t at)
+{
+	return slice_skip(s, at < s.len ? at : s.len);
+}
+
+static void fill_combined(const struct store_work *w, char *to, size_t at, size_t n)
+{
+	struct slice first = rest_of(w->in[0].data, at);
+	enum operation op = (enum operation)w->number[0];
+
+	if (first.len)
+		memcpy(to, first.ptr, first.len < n ? first.len : n);
+	for (size_t i = 1; i < w->inputs; i++)
+		combine(op, to, n, rest_of(w->in[i].data, at));
+	if (op == BIT_NOT)
+		combine(op, to, n, slice("", 0));
+}
+
+static int run_combine(struct store_work *w)
+{
+	return large_make(w, fill_combined);
+}
+
 /* Reads the sources; absent ones are empty. */
-static int read_sources(struct call *call, struct slice *source, size_t *ret_len)
+static int read_sources(struct call *call, struct store_work_input *source, size_t *ret_len)
 {
 	struct txn_value v;
 
@@ -265,28 +319,29 @@ static int read_sources(struct call *call, struct slice *source, size_t *ret_len
 		int r = call_get(call, call->argv[i], &v);
 		if (r && r != STORE_ABSENT)
 			return r;
-		source[i - 3] = r ? slice("", 0) : v.data;
-		*ret_len = source[i - 3].len > *ret_len ? source[i - 3].len : *ret_len;
+		source[i - 3] = (struct store_work_input){ .data = r ? slice("", 0) : v.data, .block = r ? NULL : v.block };
+		*ret_len = source[i - 3].data.len > *ret_len ? source[i - 3].data.len : *ret_len;
 	}
 	return 0;
 }
 
-static int store_result(struct call *call, const char *value, size_t len)
+static int store_result(struct call *call, const struct txn_value *v)
 {
-	int r = len ? call_put(call, call->argv[2], slice(value, len), STORE_NO_EXPIRY, "set") : call_delete(call, call->argv[2]);
+	int r = v->data.len ? call_put_value(call, call->argv[2], v, "set") : call_delete(call, call->argv[2]);
 
 	if (r && r != STORE_ABSENT)
 		return r;
-	resp_int(&call->out, (int64_t)len);
+	resp_int(&call->out, (int64_t)v->data.len);
 	return 0;
 }
 
 int bit_bitop(struct call *call)
 {
 	static const char *const words[] = { "and", "or", "xor", "not" };
-	size_t op = 0, n = call->argc - 3, len = 0;
-	struct slice *source;
-	char *value;
+	size_t op = 0, n = call->argc - 3;
+	struct store_work w = { .run = run_combine, .inputs = n };
+	struct store_work_input *source;
+	struct txn_value value = { .expire_ms = STORE_NO_EXPIRY };
 	int r;
 
 	while (op < 4 && !slice_is(call->argv[1], words[op]))
@@ -298,15 +353,11 @@ int bit_bitop(struct call *call)
 	source = txn_alloc(call->txn, n * sizeof(*source));
 	if (!source)
 		return -ENOMEM;
-	r = read_sources(call, source, &len);
+	r = read_sources(call, source, &w.room);
 	if (r)
 		return r;
-	value = bit_copy(call, source[0], len);
-	if (!value)
-		return -ENOMEM;
-	for (size_t i = 1; i < n; i++)
-		combine((enum operation)op, value, len, source[i]);
-	for (size_t i = 0; op == BIT_NOT && i < len; i++)
-		value[i] = (char)~value[i];
-	return store_result(call, value, len);
+	w.in = source;
+	w.number[0] = op;
+	r = large_value(call, &w, fill_combined, &value);
+	return r ? r : store_result(call, &value);
 }

@@ -11,7 +11,5 @@
 
 /* An offset; with a unit, "#n" is n times that. False: an error was replied. */
 bool bit_offset(struct call *call, struct slice s, unsigned unit, uint64_t *ret);
-/* A copy of a value that may be changed, at least as long as the value, padded with zero bytes; NULL: no memory. */
-char *bit_copy(struct call *call, struct slice old, size_t len);
 
 #endif

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
  * BITFIELD: integers of 1 to 64 bits anywhere in a value. All words are checked before the first is done; then they
- * are done in order on a copy, which is written when anything in it may have changed.
+ * are done in order on copies of the bytes they are in, which are written over the value when any may have changed.
  */
 #include "cmd/bit.h"
+#include "cmd/large.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include "base/num.h"
 
 enum action { FIELD_GET, FIELD_SET, FIELD_INCRBY };
@@ -24,6 +26,14 @@ struct fields {
 	struct field *field;
 	size_t n;
 	uint64_t written; /* bits: the end of the last field that is to be written; 0: none */
+	struct window *window;
+	size_t windows;
+};
+
+/* Bytes of the value that fields are in, copied; in order and not side by side. */
+struct window {
+	uint64_t first, end;
+	char *bytes;
 };
 
 /* ---- the request ---- */
@@ -94,14 +104,82 @@ static bool read_fields(struct call *call, struct fields *ret)
 	return true;
 }
 
+/* ---- the bytes they are in ---- */
+
+static int compare_windows(const void *a, const void *b)
+{
+	const struct window *x = a, *y = b;
+
+	return x->first < y->first ? -1 : x->first > y->first;
+}
+
+/* Joins those that touch, in order; returns the bytes of all. */
+static size_t join_windows(struct fields *fields)
+{
+	struct window *w = fields->window;
+	size_t n = 0, size = 0;
+
+	qsort(w, fields->n, sizeof(*w), compare_windows);
+	for (size_t i = 0; i < fields->n; i++)
+		if (n && w[i].first <= w[n - 1].end)
+			w[n - 1].end = w[i].end > w[n - 1].end ? w[i].end : w[n - 1].end;
+		else
+			w[n++] = w[i];
+	for (size_t i = 0; i < n; i++)
+		size += (size_t)(w[i].end - w[i].first);
+	fields->windows = n;
+	return size;
+}
+
+static int copy_windows(struct call *call, struct fields *fields, struct slice value)
+{
+	size_t size;
+	char *at;
+
+	fields->window = txn_alloc(call->txn, (fields->n + 1) * sizeof(*fields->window));
+	if (!fields->window)
+		return -ENOMEM;
+	for (size_t i = 0; i < fields->n; i++) {
+		const struct field *f = &fields->field[i];
+		fields->window[i] = (struct window){ .first = f->offset >> 3, .end = (f->offset + f->bits + 7) >> 3 };
+	}
+	size = join_windows(fields);
+	at = txn_alloc(call->txn, size ? size : 1);
+	if (!at)
+		return -ENOMEM;
+	memset(at, 0, size);
+	for (size_t i = 0; i < fields->windows; i++) {
+		struct window *w = &fields->window[i];
+		w->bytes = at;
+		at += w->end - w->first;
+		if (w->first < value.len)
+			memcpy(w->bytes, value.ptr + w->first, (w->end < value.len ? w->end : value.len) - w->first);
+	}
+	return 0;
+}
+
+static const struct window *find_window(const struct fields *fields, const struct field *f)
+{
+	size_t low = 0, high = fields->windows;
+
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+		if (fields->window[middle].first <= f->offset >> 3)
+			low = middle;
+		else
+			high = middle;
+	}
+	return &fields->window[low];
+}
+
 /* ---- one field ---- */
 
-static uint64_t read_bits(struct slice s, uint64_t offset, unsigned bits)
+static uint64_t read_bits(const char *value, uint64_t offset, unsigned bits)
 {
 	uint64_t v = 0;
 
 	for (uint64_t i = offset; i < offset + bits; i++)
-		v = v << 1 | (i >> 3 < s.len ? (unsigned char)s.ptr[i >> 3] >> (7 - (i & 7)) & 1 : 0);
+		v = v << 1 | ((unsigned char)value[i >> 3] >> (7 - (i & 7)) & 1);
 	return v;
 }
 
@@ -139,9 +217,10 @@ static bool fit(const struct field *f, __int128 number, int64_t *ret)
 }
 
 /* Does one field and replies; returns whether it was written. */
-static bool run_field(struct call *call, const struct field *f, struct slice value, char *writable)
+static bool run_field(struct call *call, const struct field *f, const struct window *w)
 {
-	int64_t old = extend(f, read_bits(value, f->offset, f->bits)), new = old;
+	uint64_t offset = f->offset - w->first * 8;
+	int64_t old = extend(f, read_bits(w->bytes, offset, f->bits)), new = old;
 	/* A negative number put into an unsigned field is a very large one. */
 	__int128 set = f->is_signed ? (__int128)f->number : (__int128)(uint64_t)f->number;
 
@@ -153,36 +232,52 @@ static bool run_field(struct call *call, const struct field *f, struct slice val
 		resp_null(&call->out);
 		return false;
 	}
-	write_bits(writable, f->offset, f->bits, (uint64_t)new);
+	write_bits(w->bytes, offset, f->bits, (uint64_t)new);
 	resp_int(&call->out, f->action == FIELD_SET ? old : new);
 	return true;
 }
 
 /* ---- the commands ---- */
 
-static int run_fields(struct call *call, const struct fields *fields, const struct txn_value *old, bool absent)
+/* The value with the windows written over it; those that were only read may be behind its end. */
+static int put_windows(struct call *call, const struct fields *fields, const struct txn_value *old, size_t len, bool changed)
+{
+	struct store_work_input *in = txn_alloc(call->txn, (1 + fields->windows) * sizeof(*in));
+	struct txn_value value = { .expire_ms = old->expire_ms };
+	size_t n = 0;
+
+	if (!in)
+		return -ENOMEM;
+	in[n++] = (struct store_work_input){ .data = old->data, .block = old->block };
+	for (size_t i = 0; i < fields->windows && fields->window[i].first < len; i++) {
+		const struct window *w = &fields->window[i];
+		uint64_t end = w->end < len ? w->end : len;
+		in[n++] = (struct store_work_input){ .data = slice(w->bytes, (size_t)(end - w->first)), .at = w->first };
+	}
+	int r = large_splice(call, in, n, len, &value);
+	if (r)
+		return r;
+	/* As in Redis a value grows to the last field that was to be written, though none was; nobody is told. */
+	return changed ? call_put_value(call, call->argv[1], &value, "setbit")
+		       : txn_put_value(call->txn, call->client->db, call->argv[1], &value);
+}
+
+static int run_fields(struct call *call, struct fields *fields, const struct txn_value *old, bool absent)
 {
 	size_t need = (size_t)((fields->written + 7) / 8), len = old->data.len > need ? old->data.len : need;
-	char *writable = NULL;
-	struct slice value = old->data;
 	bool changed = false;
+	int r;
 
 	if (len > STORE_MAX_VALUE)
 		return -EMSGSIZE;
-	if (fields->written) {
-		writable = bit_copy(call, old->data, len);
-		if (!writable)
-			return -ENOMEM;
-		value = slice(writable, len);
-	}
+	r = copy_windows(call, fields, old->data);
+	if (r)
+		return r;
 	resp_array(&call->out, fields->n);
 	for (size_t i = 0; i < fields->n; i++)
-		changed |= run_field(call, &fields->field[i], value, writable);
-	if (changed)
-		return call_put(call, call->argv[1], value, old->expire_ms, "setbit");
-	/* As in Redis a value grows to the last field that was to be written, though none was. */
-	if (fields->written && (absent || len > old->data.len))
-		return txn_put(call->txn, call->client->db, call->argv[1], value, old->expire_ms);
+		changed |= run_field(call, &fields->field[i], find_window(fields, &fields->field[i]));
+	if (changed || (fields->written && (absent || len > old->data.len)))
+		return put_windows(call, fields, old, len, changed);
 	return 0;
 }
 

@@ -38,7 +38,8 @@ int call_error(struct call *call, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	count_error(call->env, text);
+	if (!call->rehearsed)
+		count_error(call->env, text);
 	call->failed = true;
 	resp_error(&call->out, "%s", text);
 	return 0;
@@ -182,13 +183,19 @@ struct block *call_block(const struct call *call, struct slice argument)
 
 int call_put(struct call *call, struct slice key, struct slice value, int64_t expire_ms, const char *what)
 {
+	struct txn_value v = { value, expire_ms, call_block(call, value) };
+
+	return call_put_value(call, key, &v, what);
+}
+
+int call_put_value(struct call *call, struct slice key, const struct txn_value *v, const char *what)
+{
 	unsigned db = call->client->db;
 	int r;
 
 	if ((call->env->events & EVENT_NEW) && txn_peek(call->txn, db, key, NULL) == STORE_ABSENT)
 		event_say(call->env, "new", db, key);
-	struct txn_value v = { value, expire_ms, call_block(call, value) };
-	r = txn_put_value(call->txn, db, key, &v);
+	r = txn_put_value(call->txn, db, key, v);
 	if (r == 0)
 		call_event(call, EVENT_STRING, what, key);
 	return r;

@@ -13,8 +13,8 @@
  *   version 2 bytes, little-endian
  *   sum     8 bytes, little-endian: CRC-64 of all before
  */
+#include "cmd/large.h"
 #include "cmd/lzf.h"
-#include "cmd/room.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -24,6 +24,7 @@
 
 enum {
 	TYPE_STRING = 0,
+	HEAD = 16, /* bytes, at least those before a value */
 	TRAILER = 10,
 	VERSION_WRITTEN = 9, /* strings have not changed since; so older servers take it, too */
 	VERSION_KNOWN = 12
@@ -70,41 +71,77 @@ static size_t write_integer(char *out, struct slice s)
 	return 1 + ((size_t)1 << kind);
 }
 
+/* What stands before the bytes of a value. Returns its length; *ret_text: they follow. */
+static size_t write_head(char *out, struct slice value, bool *ret_text)
+{
+	size_t n = write_integer(out + 1, value);
+
+	out[0] = TYPE_STRING;
+	*ret_text = n == 0;
+	return 1 + (n ? n : write_length(out + 1, value.len));
+}
+
+/* Makes a payload of a value: its length. */
+static size_t pack(const struct crc64 *crc, struct slice value, char *out)
+{
+	bool text;
+	size_t n = write_head(out, value, &text);
+
+	if (text && value.len) {
+		memcpy(out + n, value.ptr, value.len);
+		n += value.len;
+	}
+	put_le16(out + n, VERSION_WRITTEN);
+	put_le64(out + n + 2, crc64_update(crc, 0, out, n + 2));
+	return n + TRAILER;
+}
+
+/* in[0]: the value; in[1]: the struct crc64 */
+static int run_pack(struct store_work *w)
+{
+	struct crc64 crc;
+	struct block *b = block_new(w->home, w->room, w->room);
+
+	if (!b)
+		return -ENOMEM;
+	memcpy(&crc, w->in[1].data.ptr, sizeof(crc));
+	b->value.len = pack(&crc, w->in[0].data, b->memory);
+	w->made = b;
+	return 0;
+}
+
+static int reply_large(struct call *call, const struct crc64 *crc, const struct txn_value *v)
+{
+	const struct store_work_input in[] = { { v->data, v->block, 0 }, { slice((const char *)crc, sizeof(*crc)), NULL, 0 } };
+	struct store_work w = { .run = run_pack, .in = in, .inputs = 2, .room = v->data.len + HEAD + TRAILER };
+	const struct store_work *done;
+	int r = txn_work(call->txn, &w, &done);
+
+	if (r == 0)
+		resp_bulk_block(&call->out, done->made->value, done->made);
+	return r;
+}
+
 int dump_dump(struct call *call)
 {
 	const struct crc64 *crc = get_crc(call->env);
 	struct txn_value v;
-	char head[16] = { TYPE_STRING }, trailer[TRAILER];
-	size_t n;
-	uint64_t sum;
-	struct buf payload = { 0 };
+	char *payload;
 	int r = call_get(call, call->argv[1], &v);
 
 	if (r == STORE_ABSENT) {
 		resp_null(&call->out);
 		return 0;
 	}
-	if (r)
-		return r;
-	if (!crc)
+	if (r || !crc)
+		return r ? r : -ENOMEM;
+	if (v.data.len >= BLOCK_LEAST)
+		return reply_large(call, crc, &v);
+	payload = txn_alloc(call->txn, v.data.len + HEAD + TRAILER);
+	if (!payload)
 		return -ENOMEM;
-	n = write_integer(head + 1, v.data);
-	if (n)
-		v.data.len = 0;
-	else
-		n = write_length(head + 1, v.data.len);
-	buf_append(&payload, head, 1 + n);
-	buf_append_slice(&payload, v.data);
-	put_le16(trailer, VERSION_WRITTEN);
-	buf_append(&payload, trailer, 2);
-	sum = payload.failed ? 0 : crc64_update(crc, 0, payload.ptr, payload.len);
-	put_le64(trailer + 2, sum);
-	buf_append(&payload, trailer + 2, 8);
-	r = payload.failed ? -ENOMEM : 0;
-	if (r == 0)
-		resp_bulk(&call->out, buf_slice(&payload));
-	buf_free(&payload);
-	return r;
+	resp_bulk(&call->out, slice(payload, pack(crc, v.data, payload)));
+	return 0;
 }
 
 /* ---- RESTORE ---- */
@@ -133,49 +170,80 @@ static bool read_length(struct slice *s, uint64_t *ret)
 	return true;
 }
 
-static bool read_integer(struct call *call, struct slice s, unsigned kind, struct slice *ret)
-{
-	size_t n = (size_t)1 << kind;
-	uint64_t v = 0;
-	char *text = txn_alloc(call->txn, NUM_I64_CHARS);
+/* What a payload holds, not yet unpacked. */
+struct packed {
+	enum { TEXT, INTEGER, PACKED } how;
+	size_t len; /* of the value; at least so many, for an integer */
+	struct slice bytes;
+	unsigned kind; /* of an integer */
+};
 
-	if (s.len != n || !text)
-		return false;
-	for (size_t i = 0; i < n; i++)
-		v |= (uint64_t)(unsigned char)s.ptr[i] << 8 * i;
-	*ret = slice(text, num_format_i64(text, (int64_t)(v << (64 - 8 * n)) >> (64 - 8 * n)));
-	return true;
-}
-
-/* 0, STORE_ABSENT (no such string) or an error. */
-static int read_packed(struct call *call, struct slice s, struct slice *ret)
+/* False: there is no such string. Looks at its head only. */
+static bool read_string(struct slice payload, struct packed *ret)
 {
+	struct slice s = slice(payload.ptr + 1, payload.len - TRAILER - 1);
+	unsigned char first = s.len ? (unsigned char)s.ptr[0] : 0xff;
 	uint64_t packed, len;
-	char *out;
 
-	if (!read_length(&s, &packed) || !read_length(&s, &len) || packed != s.len || len > (uint64_t)packed * LZF_MOST)
-		return STORE_ABSENT;
-	if (len > STORE_MAX_VALUE)
-		return -EMSGSIZE;
-	out = txn_alloc(call->txn, len ? len : 1);
-	if (!out)
-		return -ENOMEM;
-	*ret = slice(out, len);
-	return lzf_unpack(s, out, len) ? 0 : STORE_ABSENT;
+	*ret = (struct packed){ .how = first == 0xc3 ? PACKED : first >= 0xc0 && first <= 0xc2 ? INTEGER : TEXT, .kind = first & 3 };
+	if (ret->how != TEXT)
+		s = slice_skip(s, 1);
+	ret->bytes = s;
+	ret->len = NUM_I64_CHARS;
+	if (ret->how == INTEGER)
+		return s.len == (size_t)1 << ret->kind;
+	if (!read_length(&s, &packed) || (ret->how == PACKED && !read_length(&s, &len)) || packed != s.len)
+		return false;
+	ret->bytes = s;
+	ret->len = ret->how == PACKED ? (size_t)len : s.len;
+	return ret->how == TEXT || len <= (uint64_t)packed * LZF_MOST;
 }
 
-static int read_string(struct call *call, struct slice s, struct slice *ret)
+static size_t write_number(const struct packed *p, char *out)
 {
-	unsigned char kind = s.len ? (unsigned char)s.ptr[0] : 0xff;
-	uint64_t len;
+	uint64_t v = 0;
+	unsigned n = 1U << p->kind;
 
-	if (kind >= 0xc0 && kind <= 0xc2)
-		return read_integer(call, slice_skip(s, 1), kind & 3, ret) ? 0 : STORE_ABSENT;
-	if (kind == 0xc3)
-		return read_packed(call, slice_skip(s, 1), ret);
-	if (!read_length(&s, &len) || len != s.len)
-		return STORE_ABSENT;
-	*ret = s;
+	for (unsigned i = 0; i < n; i++)
+		v |= (uint64_t)(unsigned char)p->bytes.ptr[i] << 8 * i;
+	v <<= 64 - 8 * n; /* the sign to its place, and back */
+	return num_format_i64(out, (int64_t)v >> (64 - 8 * n));
+}
+
+/* To at least p->len bytes. The length of the value, or SIZE_MAX: there is none. */
+static size_t unpack(const struct packed *p, char *out)
+{
+	if (p->how == INTEGER)
+		return write_number(p, out);
+	if (p->how == PACKED)
+		return lzf_unpack(p->bytes, out, p->len) ? p->len : SIZE_MAX;
+	if (p->len)
+		memcpy(out, p->bytes.ptr, p->len);
+	return p->len;
+}
+
+enum { RESTORE_GOOD, RESTORE_UNSOUND, RESTORE_NO_STRING };
+
+/* in[0]: the payload; in[1]: the struct crc64; number[0]: there is something in it to unpack, of room bytes */
+static int run_unpack(struct store_work *w)
+{
+	struct slice payload = w->in[0].data;
+	struct packed p;
+	struct crc64 crc;
+
+	memcpy(&crc, w->in[1].data.ptr, sizeof(crc));
+	w->result = is_sound(&crc, payload) ? RESTORE_NO_STRING : RESTORE_UNSOUND;
+	if (w->result == RESTORE_UNSOUND || !w->number[0] || !read_string(payload, &p))
+		return 0;
+	struct block *b = block_new(w->home, w->room, w->room);
+	if (!b)
+		return -ENOMEM;
+	size_t len = unpack(&p, b->memory);
+	w->made = b;
+	if (len == SIZE_MAX)
+		return 0;
+	block_take(b, len);
+	w->result = RESTORE_GOOD;
 	return 0;
 }
 
@@ -236,14 +304,14 @@ static int64_t find_expiry(const struct store *s, const struct restore *o)
 	return then < STORE_NO_EXPIRY ? then : STORE_NO_EXPIRY - 1;
 }
 
-static int put_restored(struct call *call, struct slice value, int64_t expire_ms, bool exists)
+static int put_restored(struct call *call, const struct txn_value *value, bool exists)
 {
 	int r;
 
-	if (expire_ms <= store_now(call->env->store)) {
+	if (value->expire_ms <= store_now(call->env->store)) {
 		r = exists ? call_delete(call, call->argv[1]) : 0;
 	} else {
-		r = txn_put(call->txn, call->client->db, call->argv[1], value, expire_ms);
+		r = txn_put_value(call->txn, call->client->db, call->argv[1], value);
 		if (r == 0) {
 			call_event(call, EVENT_NEW, "new", call->argv[1]);
 			call_event(call, EVENT_GENERIC, "restore", call->argv[1]);
@@ -254,11 +322,47 @@ static int put_restored(struct call *call, struct slice value, int64_t expire_ms
 	return r;
 }
 
+/* 0 with a value of the payload, and how good that is: then there is one; STORE_PENDING, or an error. */
+static int read_payload(struct call *call, const struct crc64 *crc, struct slice payload, struct txn_value *ret_value, uint64_t *ret_result)
+{
+	const struct store_work_input in[] = { { payload, call_block(call, payload), 0 }, { slice((const char *)crc, sizeof(*crc)), NULL, 0 } };
+	struct store_work w = { .run = run_unpack, .in = in, .inputs = 2 };
+	const struct store_work *done;
+	struct packed p = { 0 };
+	bool good = payload.len > TRAILER && payload.ptr[0] == TYPE_STRING && read_string(payload, &p);
+
+	if (payload.len >= BLOCK_LEAST || (good && p.len >= BLOCK_LEAST)) {
+		if (good && p.len > STORE_MAX_VALUE)
+			return -EMSGSIZE;
+		w.number[0] = good;
+		w.room = p.len;
+		int r = txn_work(call->txn, &w, &done);
+		if (r)
+			return r;
+		*ret_result = done->result;
+		ret_value->data = done->made ? done->made->value : slice("", 0);
+		ret_value->block = ret_value->data.len < BLOCK_LEAST ? NULL : done->made;
+		return 0;
+	}
+	*ret_result = is_sound(crc, payload) ? RESTORE_NO_STRING : RESTORE_UNSOUND;
+	if (*ret_result == RESTORE_UNSOUND || !good)
+		return 0;
+	char *value = txn_alloc(call->txn, p.len ? p.len : 1);
+	if (!value)
+		return -ENOMEM;
+	size_t len = unpack(&p, value);
+	*ret_result = len == SIZE_MAX ? RESTORE_NO_STRING : RESTORE_GOOD;
+	ret_value->data = slice(value, len == SIZE_MAX ? 0 : len);
+	return 0;
+}
+
 int dump_restore(struct call *call)
 {
 	const struct crc64 *crc = get_crc(call->env);
 	struct restore o = { 0 };
-	struct slice payload = call->argv[3], value;
+	struct slice payload = call->argv[3];
+	struct txn_value value = { 0 };
+	uint64_t result;
 	bool exists;
 	int r;
 
@@ -273,12 +377,15 @@ int dump_restore(struct call *call)
 		return 0;
 	if (o.ttl < 0)
 		return call_error(call, "ERR Invalid TTL value, must be >= 0");
-	if (!is_sound(crc, payload))
+	r = read_payload(call, crc, payload, &value, &result);
+	if (r)
+		return r;
+	if (result == RESTORE_UNSOUND)
 		return call_error(call, "ERR DUMP payload version or checksum are wrong");
 	if (payload.len == TRAILER || payload.ptr[0] != TYPE_STRING)
 		return call_error(call, "ERR Bad data format: only strings can be restored");
-	r = read_string(call, slice(payload.ptr + 1, payload.len - TRAILER - 1), &value);
-	if (r == STORE_ABSENT)
+	if (result == RESTORE_NO_STRING)
 		return call_error(call, "ERR Bad data format");
-	return r ? r : put_restored(call, value, find_expiry(call->env->store, &o), exists);
+	value.expire_ms = find_expiry(call->env->store, &o);
+	return put_restored(call, &value, exists);
 }

@@ -23,6 +23,7 @@ enum row_how {
 	DANGEROUS = 32, /* category only */
 	KEYSPACE = 64,  /* category only: about keys, though of another group */
 	LISTENER = 128, /* allowed to a RESP2 client that has subscribed */
+	LONG = 256,     /* may ask for work on large values */
 };
 
 /* The words of COMMAND that somebody here asks about. */

@@ -22,6 +22,7 @@ libcmd_la_SOURCES = \
 	src/cmd/index.c src/cmd/index.h \
 	src/cmd/info.c \
 	src/cmd/key.c src/cmd/key_specs.c \
+	src/cmd/large.c src/cmd/large.h \
 	src/cmd/lcs.c \
 	src/cmd/lzf.c src/cmd/lzf.h \
 	src/cmd/monitor.c \

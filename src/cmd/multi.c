@@ -183,6 +183,54 @@ static int prepare_all(struct call *call)
 	return result;
 }
 
+static bool asks_for_work(const struct cmd_client *c)
+{
+	for (size_t i = 0; i < c->queued; i++)
+		if (c->queue[i].command->how & LONG)
+			return true;
+	return false;
+}
+
+/* Those commands whose writes later ones see, and those that ask; as though for good, but nothing of it stays. */
+static int rehearse_all(struct call *call)
+{
+	struct cmd_client *c = call->client;
+	unsigned db = c->db;
+	int r = 0;
+
+	for (size_t i = 0; r != STORE_PENDING && i < c->queued; i++) {
+		struct call sub = make_call(call, &c->queue[i]);
+		size_t mark = sub.out.out->len;
+		int64_t other;
+		sub.rehearsed = true;
+		if (sub.command->run == session_select && num_parse_i64(sub.argv[1], &other) == 0 && other >= 0 &&
+			other < store_databases(call->env->store))
+			c->db = (unsigned)other;
+		if (!(sub.command->how & LONG) && !(sub.command->flags & FLAG_WRITE))
+			continue;
+		r = sub.command->run(&sub);
+		resp_cut(&sub.out, mark);
+	}
+	c->db = db;
+	pubsub_forget(call->env);
+	return r == STORE_PENDING ? r : 0;
+}
+
+/* After this nothing that runs has to wait any more. It may begin the transaction anew. */
+static int make_ready(struct call *call)
+{
+	int r = prepare_all(call);
+
+	if (r || !asks_for_work(call->client))
+		return r;
+	r = rehearse_all(call);
+	if (r)
+		return r;
+	txn_abort(call->txn);
+	call->txn = txn_begin(call->env->store, call->client->fetch);
+	return 0;
+}
+
 /* One queued command. Not 0: the whole EXEC fails with that. */
 static int run_queued(struct call *call, const struct queued *q)
 {
@@ -212,10 +260,15 @@ static int run_all(struct call *call)
 	struct cmd_client *c = call->client;
 	unsigned db = c->db;
 	size_t before = resp_total(&call->out);
-	int r = prepare_all(call);
+	int r = make_ready(call);
 
-	if (r == 0)
-		resp_array(&call->out, c->queued);
+	if (r)
+		return r;
+	if (watch_expired(c, call->txn)) { /* it may be another transaction, and later, than when this was asked first */
+		resp_null_array(&call->out);
+		return 0;
+	}
+	resp_array(&call->out, c->queued);
 	for (size_t i = 0; r == 0 && i < c->queued; i++) {
 		r = run_queued(call, &c->queue[i]);
 		if (r == 0 && resp_total(&call->out) - before > MAX_REPLY)

@@ -2,7 +2,7 @@
  *
  * Parts of a value: its length, ranges of its bytes, what is put behind it or over it.
  */
-#include "cmd/room.h"
+#include "cmd/large.h"
 
 #include <errno.h>
 
@@ -47,21 +47,13 @@ int part_getrange(struct call *call)
 static int splice(struct call *call, const struct txn_value *old, size_t offset, struct slice part, const char *what)
 {
 	size_t end = offset + part.len, len = old->data.len > end ? old->data.len : end;
-	char *value;
-	int r;
+	const struct store_work_input in[] = { { old->data, old->block, 0 }, { part, call_block(call, part), offset } };
+	struct txn_value value = { part, old->expire_ms, in[1].block };
+	int r = len == part.len && value.block ? 0 : large_splice(call, in, 2, len, &value);
 
-	if (len > STORE_MAX_VALUE)
-		return -EMSGSIZE;
-	value = txn_alloc(call->txn, len ? len : 1);
-	if (!value)
-		return -ENOMEM;
-	if (old->data.len)
-		memcpy(value, old->data.ptr, old->data.len);
-	if (offset > old->data.len)
-		memset(value + old->data.len, 0, offset - old->data.len);
-	if (part.len)
-		memcpy(value + offset, part.ptr, part.len);
-	r = call_put(call, call->argv[1], slice(value, len), old->expire_ms, what);
+	if (r)
+		return r;
+	r = call_put_value(call, call->argv[1], &value, what);
 	if (r == 0)
 		resp_int(&call->out, (int64_t)len);
 	return r;

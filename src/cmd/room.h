@@ -28,6 +28,7 @@ struct call {
 	uint64_t hits, misses;
 	bool failed; /* an error was replied */
 	bool in_exec;
+	bool rehearsed; /* run to find out what it waits for: nothing of it is told or counted */
 	bool end_multi; /* the transaction state is to be dropped once the commit is over */
 	bool silent;    /* no reply, by intention */
 	bool unmuted;   /* goes out even after CLIENT REPLY OFF */
@@ -60,6 +61,7 @@ void call_wait(struct call *call, bool (*over)(struct cmd_client *c), void (*rep
 struct block *call_block(const struct call *call, struct slice argument);
 /* As txn_put and txn_delete in the client's database, with the keyspace events; `what` is that of the command. */
 int call_put(struct call *call, struct slice key, struct slice value, int64_t expire_ms, const char *what);
+int call_put_value(struct call *call, struct slice key, const struct txn_value *v, const char *what);
 int call_delete(struct call *call, struct slice key);
 /* Integers as Redis asks for them; false: an error was replied. */
 bool call_int(struct call *call, struct slice s, int64_t *ret);

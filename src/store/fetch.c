@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * Cold records: reads that would wait for the disk are done by a pool of two threads. A request's reads are one store_fetch; it is complete
- * when all have come back, and keeps the bytes until its request is done.
+ * Cold records: reads that would wait for the disk are done by a small pool of threads, and so is work on large values. What a request waits for is one
+ * store_fetch; it is complete when all has come back, and keeps the bytes until its request is done.
  */
 #include "store/inner.h"
+#include "store/work.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define FETCH_MAX ((uint64_t)1 << 30) /* bytes of records one request may hold */
+#define WORK_MAX ((uint64_t)2 << 30)  /* and of values made for it */
 
 enum item_state { ITEM_LISTED, ITEM_RUNNING, ITEM_READY };
 
@@ -20,7 +22,9 @@ struct fetch_item {
 	struct segment *segment; /* of the record */
 	struct keydir *keydir;   /* or a keydir to free, then nothing else is set */
 	uint64_t where;
+	struct store_work *work; /* or work on large values */
 	bool joins;              /* or nothing: it waits for the scrub */
+	uint64_t rollbacks, number; /* of what is young: its place may be given out again after others, or in another segment than of this number */
 	enum item_state state;
 	int error;
 	struct fetched fetched;
@@ -32,8 +36,8 @@ struct store_fetch {
 	struct store_fetch *next, **link; /* all of the store */
 	struct fetch_item *first, *last, *hint;
 	size_t running;
-	uint64_t bytes; /* of the records on the list */
-	bool dropped; /* freed by its owner while reads were running */
+	uint64_t bytes, work_bytes; /* of the records on the list, of the blocks that work makes */
+	_Atomic bool dropped; /* freed by its owner while reads were running */
 };
 
 struct store_fetch *store_fetch_new(struct store *s, void *token)
@@ -60,10 +64,11 @@ void store_fetch_reset(struct store_fetch *f)
 		if (item->segment)
 			slots_unpin(f->store, item->segment);
 		block_unref(item->fetched.block);
+		work_free(item->work);
 		free(item);
 	}
 	f->last = f->hint = NULL;
-	f->bytes = 0;
+	f->bytes = f->work_bytes = 0;
 }
 
 struct store_fetch *store_fetch_free(struct store_fetch *f)
@@ -82,6 +87,35 @@ struct store_fetch *store_fetch_free(struct store_fetch *f)
 	return NULL;
 }
 
+static struct fetch_item *add_item(struct store_fetch *f)
+{
+	struct fetch_item *item = calloc(1, sizeof(*item));
+
+	if (!item)
+		return NULL;
+	item->fetch = f;
+	if (f->last)
+		f->last->next = item;
+	else
+		f->first = item;
+	f->last = item;
+	return item;
+}
+
+/* A segment that is pinned keeps its slot, and so the locator its meaning. */
+static struct fetch_item *add_record(struct store_fetch *f, uint64_t where)
+{
+	struct fetch_item *item = add_item(f);
+
+	if (!item)
+		return NULL;
+	item->where = where;
+	item->segment = f->store->slot[locator_slot(where)];
+	slots_want(f->store, item->segment);
+	item->segment->readers++;
+	return item;
+}
+
 int fetch_add(struct store_fetch *f, uint64_t where)
 {
 	uint64_t size = locator_size(where);
@@ -90,34 +124,44 @@ int fetch_add(struct store_fetch *f, uint64_t where)
 		store_set_problem(f->store, "the records of the request are larger than %llu bytes", (unsigned long long)FETCH_MAX);
 		return -E2BIG;
 	}
-	struct fetch_item *item = calloc(1, sizeof(*item));
-	if (!item)
+	if (!add_record(f, where))
 		return -ENOMEM;
 	f->bytes += size;
-	item->fetch = f;
-	item->where = where;
-	item->segment = f->store->slot[locator_slot(where)];
-	slots_want(f->store, item->segment);
-	item->segment->readers++;
-	if (f->last)
-		f->last->next = item;
-	else
-		f->first = item;
-	f->last = item;
 	return 0;
+}
+
+/* A young record pins nothing: a segment that is taken back goes at once. */
+static bool is_young_gone(const struct store *s, const struct fetch_item *item)
+{
+	const struct segment *g = s->slot[locator_slot(item->where)];
+
+	return item->rollbacks != s->rolled_back || !g || g->number != item->number;
+}
+
+static bool is_record(const struct store_fetch *f, const struct fetch_item *item, uint64_t where)
+{
+	return item->where == where && !(item->fetched.young && is_young_gone(f->store, item));
+}
+
+/* The record of this locator; NULL: it is not on the list. Keys are usually asked for in the order they were listed. */
+static struct fetch_item *find_record(struct store_fetch *f, uint64_t where)
+{
+	struct fetch_item *start = f->hint ? f->hint : f->first, *item;
+
+	for (item = start; item; item = item->next)
+		if (is_record(f, item, where))
+			return item;
+	for (item = f->first; item != start; item = item->next)
+		if (is_record(f, item, where))
+			return item;
+	return NULL;
 }
 
 int fetch_find(struct store_fetch *f, uint64_t where, const struct fetched **ret)
 {
-	/* Keys are usually asked for in the order they were listed. */
-	struct fetch_item *start = f->hint ? f->hint : f->first, *item = start;
+	struct fetch_item *item = find_record(f, where);
 
-	for (; item && item->where != where; item = item->next)
-		;
 	if (!item)
-		for (item = f->first; item != start && item->where != where; item = item->next)
-			;
-	if (!item || item->where != where)
 		return STORE_ABSENT;
 	f->hint = item->next;
 	if (item->state != ITEM_READY)
@@ -128,20 +172,74 @@ int fetch_find(struct store_fetch *f, uint64_t where, const struct fetched **ret
 	return 0;
 }
 
+void fetch_keep(struct store_fetch *f, uint64_t where, struct block *block)
+{
+	struct fetch_item *item = find_record(f, where) ? NULL : add_item(f);
+
+	if (!item)
+		return;
+	item->where = where;
+	item->state = ITEM_READY;
+	item->rollbacks = f->store->rolled_back;
+	item->number = f->store->slot[locator_slot(where)]->number;
+	item->fetched.young = true;
+	item->fetched.block = block_ref(block);
+}
+
+/* ---- work ---- */
+
+static struct fetch_item *find_work(struct store_fetch *f, const struct store_work *asked)
+{
+	struct fetch_item *start = f->hint ? f->hint : f->first, *item;
+
+	for (item = start; item; item = item->next)
+		if (item->work && work_is(item->work, asked))
+			return item;
+	for (item = f->first; item != start; item = item->next)
+		if (item->work && work_is(item->work, asked))
+			return item;
+	return NULL;
+}
+
+static int add_work(struct store_fetch *f, const struct store_work *asked)
+{
+	if (asked->room > WORK_MAX - f->work_bytes) {
+		store_set_problem(f->store, "the values made by the request are larger than %llu bytes", (unsigned long long)WORK_MAX);
+		return -E2BIG;
+	}
+	struct store_work *work = work_new(f->store->blocks, asked);
+	struct fetch_item *item = work ? add_item(f) : NULL;
+	if (!item) {
+		work_free(work);
+		return -ENOMEM;
+	}
+	item->work = work;
+	f->work_bytes += asked->room;
+	return STORE_PENDING;
+}
+
+int fetch_work(struct store_fetch *f, const struct store_work *asked, const struct store_work **ret_done)
+{
+	struct fetch_item *item = find_work(f, asked);
+
+	if (!item)
+		return add_work(f, asked);
+	f->hint = item->next;
+	if (item->state != ITEM_READY)
+		return STORE_PENDING;
+	if (item->error == 0)
+		*ret_done = item->work;
+	return item->error;
+}
+
 int fetch_join(struct store_fetch *f)
 {
-	struct fetch_item *item = calloc(1, sizeof(*item));
+	struct fetch_item *item = add_item(f);
 
 	if (!item)
 		return -ENOMEM;
-	item->fetch = f;
 	item->joins = true;
 	item->state = ITEM_RUNNING;
-	if (f->last)
-		f->last->next = item;
-	else
-		f->first = item;
-	f->last = item;
 	f->running++;
 	item->next_in_queue = f->store->pool.joined;
 	f->store->pool.joined = item;
@@ -190,27 +288,56 @@ void store_free_keydir(struct store *s, struct keydir *k)
 	keydir_free(k);
 }
 
+static bool takes_long(const struct fetch_item *item)
+{
+	return item->work || item->keydir || locator_size(item->where) >= RECORD_LARGE;
+}
+
+/* Under lock: the next one there is a thread for; NULL: none. */
+static struct fetch_item *take_item(struct pool *p)
+{
+	struct fetch_item **link = &p->queue, *item;
+
+	while (*link && p->busy_long >= POOL_LONG && takes_long(*link))
+		link = &(*link)->next_in_queue;
+	item = *link;
+	if (!item)
+		return NULL;
+	*link = item->next_in_queue;
+	if (!*link)
+		p->queue_end = link;
+	p->busy_long += takes_long(item);
+	return item;
+}
+
+static void run_item(struct store *s, struct fetch_item *item)
+{
+	if (item->keydir)
+		store_free_keydir(s, item->keydir);
+	else if (atomic_load_explicit(&item->fetch->dropped, memory_order_relaxed))
+		item->error = -ECANCELED; /* nobody waits for it any more */
+	else if (item->work)
+		item->error = item->work->run(item->work);
+	else
+		read_item(s, item);
+}
+
 static void *run(void *arg)
 {
 	struct store *s = arg;
 	struct pool *p = &s->pool;
+	struct fetch_item *item = NULL;
 
 	pthread_mutex_lock(&p->lock);
 	for (;;) {
-		while (!p->queue && !p->stop)
+		while (!p->stop && !(item = take_item(p)))
 			pthread_cond_wait(&p->work, &p->lock);
 		if (p->stop)
 			break;
-		struct fetch_item *item = p->queue;
-		p->queue = item->next_in_queue;
-		if (!p->queue)
-			p->queue_end = &p->queue;
 		pthread_mutex_unlock(&p->lock);
-		if (item->keydir)
-			store_free_keydir(s, item->keydir);
-		else
-			read_item(s, item);
+		run_item(s, item);
 		pthread_mutex_lock(&p->lock);
+		p->busy_long -= takes_long(item);
 		item->next_in_queue = p->finished;
 		p->finished = item;
 		store_notify(s);
@@ -224,7 +351,7 @@ static int enqueue(struct store *s, struct fetch_item *item)
 {
 	struct pool *p = &s->pool;
 
-	if (p->threads < 2 && thread_start(&p->thread[p->threads], run, s) == 0)
+	if (p->threads < POOL_THREADS && thread_start(&p->thread[p->threads], run, s) == 0)
 		p->threads++;
 	if (p->threads == 0)
 		return -EAGAIN;
@@ -248,7 +375,8 @@ int store_fetch_start(struct store_fetch *f)
 		if (r == 0) {
 			item->state = ITEM_RUNNING;
 			f->running++;
-			s->fetches++;
+			s->fetches += !item->work;
+			s->works += item->work != NULL;
 		}
 	}
 	pthread_mutex_unlock(&s->pool.lock);
@@ -325,6 +453,7 @@ static void leave_item(struct fetch_item *item)
 {
 	item->segment = NULL;
 	item->fetched.block = block_unref(item->fetched.block);
+	item->work = work_free(item->work);
 }
 
 /* The store goes, its fetches stay with their owners: they need no segment any more, nor the list. */

@@ -107,15 +107,19 @@ void view_keep_all(struct store *s, unsigned ns, const struct keydir *flushed);
 /* Commits behind this position are taken back; the segments they stand in are still there. */
 void view_roll_back(struct store *s, uint64_t end);
 
-/* ---- fetch.c: reads that would wait for the disk, done by a small pool ---- */
+/* ---- fetch.c: reads that would wait for the disk, and work on large values, done by a small pool ---- */
 
 struct fetch_item;
 
+#define POOL_THREADS 3
+#define POOL_LONG 2 /* so many threads may be busy with what takes long: small reads always find one */
+
 struct pool {
-	pthread_t thread[2];
+	pthread_t thread[POOL_THREADS];
 	unsigned threads;
 	pthread_mutex_t lock;
 	pthread_cond_t work;
+	unsigned busy_long;                    /* under lock */
 	struct fetch_item *queue, **queue_end; /* under lock */
 	struct fetch_item *finished;           /* under lock */
 	struct fetch_item *joined;             /* the owner's: waiting for the scrub */
@@ -136,10 +140,15 @@ struct fetched {
 	struct block *block; /* all its bytes; block->value is that of the record, as stored */
 	struct record record;
 	bool good;           /* its checksum fits; otherwise there is nothing in `record` */
+	bool young;          /* from the tail: there is a block only, and nothing to check */
 };
 /* The finished record of this locator, when the fetch has it: 0, STORE_PENDING, STORE_ABSENT (not on its list) or an error. */
 int fetch_find(struct store_fetch *f, uint64_t where, const struct fetched **ret);
 int fetch_add(struct store_fetch *f, uint64_t where);
+/* The second run of the request finds this large value of the tail again, be it the same block. Without memory it may not. */
+void fetch_keep(struct store_fetch *f, uint64_t where, struct block *block);
+/* As txn_work. */
+int fetch_work(struct store_fetch *f, const struct store_work *asked, const struct store_work **ret_done);
 /* Has a fetch wait for the end of the scrub's pass as for a record: 0 or -ENOMEM. fetch_release ends the wait of all of them. */
 int fetch_join(struct store_fetch *f);
 void fetch_release(struct store *s);
@@ -260,7 +269,7 @@ struct store {
 	int told_state;      /* the sync state last told through options.event */
 	uint64_t rolled_back, told_rolled_back;
 
-	uint64_t commits, records, bytes_appended, expired, fetches, damaged;
+	uint64_t commits, records, bytes_appended, expired, fetches, works, damaged;
 	uint64_t gaps; /* RECORD_GAP records replayed: a repair could not tell whose they were */
 	uint64_t recovered_records, recovered_bytes, recovery_us, tail_bytes_cut;
 	char problem[480];

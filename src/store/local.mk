@@ -58,7 +58,8 @@ libstore_la_SOURCES = \
 	src/store/verify.c src/store/verify.h \
 	src/store/view.c \
 	src/store/whole.c src/store/whole.h \
-	src/store/window.c src/store/window.h
+	src/store/window.c src/store/window.h \
+	src/store/work.c src/store/work.h
 libstore_la_CPPFLAGS = $(AM_CPPFLAGS) $(LIBLZ4_CFLAGS) $(LIBZSTD_CFLAGS)
 libstore_la_LIBADD = $(LIBLZ4_LIBS) $(LIBZSTD_LIBS) -lpthread
 

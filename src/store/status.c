@@ -359,6 +359,7 @@ void store_stats(const struct store *s, struct store_stats *ret)
 		.cache_hits = s->cache.hits,
 		.cache_misses = s->cache.misses,
 		.fetches = s->fetches,
+		.works = s->works,
 		.active_segment = s->active->number,
 		.commits = s->commits,
 		.records = s->records,

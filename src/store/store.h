@@ -360,6 +360,38 @@ int txn_prepare(struct txn *t, unsigned db, struct slice key);
 /* Begins the listed reads on the fetch threads; options.fetched(token) comes when all are done. 0, or -ENOMEM. */
 int store_fetch_start(struct store_fetch *f);
 
+/* ---- work on large values ---- */
+
+/*
+ * What takes long with a large value (to walk through it, to make another one from it) is done by a helper thread, while the request waits as it
+ * does for a cold record: STORE_PENDING, then it is run again. The result stays with the store_fetch until it is reset. Work is known by all it
+ * is made from: when a value has been written anew meanwhile, the second run asks for other work. So nothing is ever made from a
+ * value that is gone, and no write of others is lost.
+ */
+struct store_work_input {
+	struct slice data;
+	struct block *block; /* data lies in it; NULL: it is copied */
+	uint64_t at;         /* a number that goes with it */
+};
+
+struct store_work {
+	/* Called by a helper thread; may use nothing but what is in here, and leaves its results here. 0 or a negative errno. */
+	int (*run)(struct store_work *w);
+	const struct store_work_input *in;
+	size_t inputs;
+	uint64_t number[4];
+	size_t room;         /* bytes of the block it makes; 0: it makes none */
+	struct blocks *home; /* for that; set by txn_work */
+	struct block *made;  /* result; NULL: none */
+	uint64_t result;
+};
+
+/*
+ * Asks for work: 0 with *ret_done, valid until the store_fetch is reset; STORE_PENDING (listed, when there is a fetch); -E2BIG: the work of one
+ * request would take too much memory; -ENOMEM; or what run() returned.
+ */
+int txn_work(struct txn *t, const struct store_work *asked, const struct store_work **ret_done);
+
 /* Overlaps the memory latency of lookups to come. Advisory. */
 struct store_probe {
 	unsigned db;
@@ -442,6 +474,7 @@ struct store_stats {
 	uint64_t cache_bytes, tail_bytes; /* memory */
 	uint64_t block_bytes;             /* memory of large values on their way in and out */
 	uint64_t cache_hits, cache_misses, fetches;
+	uint64_t works;                   /* asked for with txn_work */
 	uint64_t segments, log_bytes;     /* files, and bytes used in them */
 	uint64_t live_bytes;              /* bytes of records that are the current version of their key */
 	uint64_t active_segment, oldest_segment;

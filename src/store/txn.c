@@ -443,14 +443,21 @@ static int read_value(struct txn *t, uint64_t where, struct slice key, struct tx
 	bool aging = false;
 	unsigned codec;
 
-	if (read_tail(s, where, &codec, ret))
+	if (read_tail(s, where, &codec, ret)) {
+		if (ret->block && t->fetch)
+			fetch_keep(t->fetch, where, ret->block);
 		return read_unpack(s, where, codec, *data, data);
+	}
 	if (cache_get(&s->cache, where, data, &aging)) {
 		if (aging)
 			remember_again(t, where, *data);
 		return 0;
 	}
 	int r = t->fetch ? fetch_find(t->fetch, where, &fetched) : STORE_ABSENT;
+	if (r == 0 && fetched->young) {
+		*ret = (struct txn_value){ .data = fetched->block->value, .block = fetched->block };
+		return 0;
+	}
 	if (r == 0) {
 		r = read_record(s, where, fetched->good ? &fetched->record : NULL, key, data);
 		if (r == 0)
@@ -506,6 +513,11 @@ int txn_prepare(struct txn *t, unsigned db, struct slice key)
 	int r = txn_get(t, db, key, &v);
 
 	return r == STORE_ABSENT || r == STORE_CORRUPT ? 0 : r;
+}
+
+int txn_work(struct txn *t, const struct store_work *asked, const struct store_work **ret_done)
+{
+	return t->fetch ? fetch_work(t->fetch, asked, ret_done) : STORE_PENDING;
 }
 
 uint64_t txn_expiring(struct txn *t, unsigned db)

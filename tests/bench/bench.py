@@ -164,6 +164,7 @@ def arguments():
     p.add_argument("--merge-keys", type=int, default=2000000, help="keys for merge, and for cold reads an eighth of them")
     p.add_argument("--value", type=int, default=100)
     p.add_argument("--large", type=numbers, default=[1, 16, 64, 256, 512], help="MiB of the large values")
+    p.add_argument("--large-commands", type=numbers, default=[64, 512], help="MiB of the values that commands work on")
     p.add_argument("--no-redis", action="store_true")
     p.add_argument("--dir", default=os.environ.get("top_builddir", "."),
         help="a directory on the disk to measure")

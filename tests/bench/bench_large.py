@@ -122,4 +122,101 @@ def large(options, make):
     return results
 
 
-PARTS = {"large": large}
+# ---- commands on one that is there
+
+def ask(s, *words):
+    """One request; its reply's first line, with the length of what follows read and dropped."""
+    s.sendall(b"*%d\r\n" % len(words))
+    for word in words:
+        word = word.encode() if isinstance(word, str) else word
+        s.sendall(b"$%d\r\n" % len(word))
+        s.sendall(word)
+        s.sendall(b"\r\n")
+    return read_reply(s)
+
+
+def read_reply(s):
+    line = b""
+    while not line.endswith(b"\n"):
+        line += s.recv(1)
+    if line[:1] == b"-":
+        raise RuntimeError(line.decode())
+    if line[:1] == b"*":
+        return [read_reply(s) for _ in range(int(line[1:]))]
+    if line[:1] != b"$" or int(line[1:]) < 0:
+        return line
+    data = bytearray(int(line[1:]) + 2)
+    view, at = memoryview(data), 0
+    while at < len(data):
+        n = s.recv_into(view[at:], min(len(data) - at, 4 * MIB))
+        if n == 0:
+            raise RuntimeError("the connection was closed")
+        at += n
+    return view[:-2]
+
+
+def commands(size):
+    """(what, words of the request, words of one before it that is not measured, or None); `large` is there, `dump` is the reply to DUMP."""
+    middle = str(size // 2)
+    return (("STRLEN", ("STRLEN", "large"), None), ("GETRANGE of 100 bytes", ("GETRANGE", "large", middle, str(size // 2 + 99)), None),
+        ("GETRANGE of 100 again", ("GETRANGE", "large", "100", "199"), None),
+        ("GETRANGE of all", ("GETRANGE", "large", "0", "-1"), None), ("GETBIT", ("GETBIT", "large", middle), None),
+        ("BITCOUNT", ("BITCOUNT", "large"), None), ("BITPOS", ("BITPOS", "zeros", "1"), ("SETRANGE", "zeros", str(size - 1), "\0")),
+        ("MGET of two", ("MGET", "large", "large"), None), ("DUMP", ("DUMP", "large"), None),
+        ("RESTORE", ("RESTORE", "other", "0", "dump", "REPLACE"), None), ("LCS", ("LCS", "large", "hot", "LEN"), None),
+        ("COPY", ("COPY", "large", "copy"), None), ("RENAME", ("RENAME", "copy", "renamed"), None),
+        ("BITOP AND", ("BITOP", "AND", "and", "large", "other"), None), ("BITOP NOT", ("BITOP", "NOT", "not", "large"), None),
+        ("APPEND", ("APPEND", "large", "tail"), None), ("SETRANGE", ("SETRANGE", "large", middle, "part"), None),
+        ("SETBIT", ("SETBIT", "large", middle, "1"), ("SETBIT", "large", middle, "0")),
+        ("BITFIELD", ("BITFIELD", "large", "INCRBY", "u8", middle, "1"), None),
+        ("SETBIT makes it", ("SETBIT", "made", str(size * 8 - 1), "1"), ("DEL", "made")),
+        ("GETSET", ("GETSET", "large", "small"), None), ("GETDEL", ("GETDEL", "other"), None))
+
+
+def try_command(s, words, dump):
+    """False: the server refuses it."""
+    try:
+        return ask(s, *(dump if word == "dump" else word for word in words))
+    except RuntimeError:
+        return None
+
+
+def command_cases(server, size):
+    value, s, dump = os.urandom(MIB) * (size // MIB + 1), connect(server.socket), b""
+    put(s, b"hot", b"x" * 100)
+    put(s, b"large", memoryview(value)[:size])
+    for i in range(16):
+        put(s, b"small:%d" % i, value[:MIB])
+    for what, words, before in commands(size):
+        if before:
+            try_command(s, before, dump)
+        time.sleep(0.5)
+        forget_peak(server)
+        replies = []
+        took, p50, worst = measure(server, lambda words=words: replies.append(try_command(s, words, dump)))
+        if what == "DUMP":
+            dump = replies[0] or b""
+        yield what, {"seconds": took if replies[0] is not None else None, "beside_p50_ms": p50, "beside_max_ms": worst,
+            "peak_rss": resident(server)}
+        del replies
+    s.close()
+
+
+def large_commands(options, make):
+    results = []
+    print("\ncommands on a large value in the file; beside them a client asks for a small key every millisecond")
+    print(f"{'':44}{'seconds':>8}{'waits p50 ms':>14}{'longest ms':>12}{'peak RSS MiB':>14}")
+    for name, kind in make.items():
+        for mib in options.large_commands:
+            server = kind().start()
+            # A little less, so that it can grow, and be dumped and restored.
+            for what, found in command_cases(server, mib * MIB - 64):
+                took = "refused" if found["seconds"] is None else format(found["seconds"], ".3f")
+                print(f"{name + ' ' + str(mib) + ' MiB ' + what:44}{took:>8}{found['beside_p50_ms']:14.2f}"
+                      f"{found['beside_max_ms']:12.1f}{found['peak_rss'] / MIB:14.0f}", flush=True)
+                results.append({"server": name, "mib": mib, "case": what, **found})
+            server.stop()
+    return results
+
+
+PARTS = {"large": large, "large-commands": large_commands}

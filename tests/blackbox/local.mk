@@ -14,6 +14,7 @@ blackbox_tests = \
 	tests/blackbox/abuse.t \
 	tests/blackbox/durable.t \
 	tests/blackbox/large.t \
+	tests/blackbox/large_commands.t \
 	tests/blackbox/service.t \
 	tests/blackbox/config.t \
 	tests/blackbox/sockets.t \

@@ -33,7 +33,7 @@ struct txn {
 	struct txn_op *op;
 	size_t nops, cap_ops;
 	struct database *before; /* copies of the arrays, made at the first write */
-	struct list added, removed, memory;
+	struct list added, removed, memory, works;
 };
 
 struct key_ref {
@@ -54,6 +54,7 @@ struct store {
 	unsigned databases;
 	struct database *db;
 	struct txn txn;
+	struct blocks blocks;
 	uint64_t position, durable;
 	bool held, refuse_commit;
 	unsigned barriers;
@@ -550,6 +551,13 @@ static void save_before(struct txn *t)
 	}
 }
 
+static void drop_works(struct list *works)
+{
+	for (size_t i = 0; i < works->n; i++)
+		block_unref(((struct store_work *)works->item[i])->made);
+	list_drop(works, true);
+}
+
 static void end(struct txn *t, bool keep)
 {
 	struct store *s = t->s;
@@ -567,6 +575,7 @@ static void end(struct txn *t, bool keep)
 	list_drop(&t->added, !keep);
 	list_drop(&t->removed, keep);
 	list_drop(&t->memory, true);
+	drop_works(&t->works);
 	t->nops = 0;
 	t->open = t->dirty = t->read = false;
 }
@@ -908,6 +917,22 @@ int txn_random(struct txn *t, unsigned db, uint64_t random, struct slice *ret_ke
 		}
 	}
 	return STORE_ABSENT;
+}
+
+/* ---- work: done at once ---- */
+
+int txn_work(struct txn *t, const struct store_work *asked, const struct store_work **ret_done)
+{
+	struct store_work *w = must(malloc(sizeof(*w)));
+	int r;
+
+	*w = *asked;
+	w->home = &t->s->blocks;
+	w->made = NULL;
+	r = w->run(w);
+	list_add(&t->works, w);
+	*ret_done = w;
+	return r;
 }
 
 /* ---- cold records ---- */

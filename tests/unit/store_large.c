@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Values in blocks, in the store: kept and read by reference, written together with their transaction or not at all.
  */
+#include <unistd.h>
 #include "store_fixture.h"
 
 #define MIB ((size_t)1 << 20)
@@ -187,8 +188,176 @@ static void test_power(void)
 	ok(there && absent, "both were met");
 }
 
+/* ---- work ---- */
+
+static _Atomic bool may_go; /* the work waits for it */
+
+static int run_copy(struct store_work *w)
+{
+	struct slice from = w->in[0].data;
+	struct block *b = block_new(w->home, w->room, w->room);
+
+	while (!atomic_load(&may_go))
+		sched_yield();
+	if (!b)
+		return -ENOMEM;
+	memcpy(b->memory, from.ptr, from.len);
+	memcpy(b->memory + from.len, w->in[1].data.ptr, w->in[1].data.len);
+	block_take(b, from.len + w->in[1].data.len);
+	w->made = b;
+	w->result = w->number[0];
+	return 0;
+}
+
+static int run_failing(struct store_work *w)
+{
+	(void)w;
+	return -ENOMEM;
+}
+
+/* As a request does: appends one letter to the value of a key, by work. What txn_work said, or commit. */
+static int append_letter(struct fx *f, struct store_fetch *fetch, const char *key)
+{
+	struct txn *t = txn_begin(f->store, fetch);
+	struct txn_value v = { .data = { "", 0 } };
+	const struct store_work *done = NULL;
+	uint64_t position;
+	int r = txn_get(t, 0, slice_str(key), &v);
+
+	if (r == 0) {
+		struct store_work_input in[] = { { v.data, v.block, 0 }, { SLICE("z"), NULL, 0 } };
+		struct store_work w = { .run = run_copy, .in = in, .inputs = 2, .number = { 7 }, .room = v.data.len + 1 };
+		r = txn_work(t, &w, &done);
+	}
+	if (r == 0 && done->result == 7) {
+		v.data = done->made->value;
+		v.block = done->made;
+		r = txn_put_value(t, 0, slice_str(key), &v);
+	}
+	if (r)
+		txn_abort(t);
+	else
+		r = txn_commit(t, &position);
+	if (r == STORE_PENDING && fetch)
+		store_fetch_start(fetch);
+	return r;
+}
+
+static void wait_tokens(struct fx *f, unsigned n)
+{
+	for (int i = 0; f->tokens < n && i < 1000000; i++) {
+		store_poll(f->store);
+		usleep(100);
+	}
+	if (f->tokens < n)
+		bail("the work does not end");
+}
+
+static size_t length_of(struct fx *f, const char *key)
+{
+	struct txn *t = txn_begin(f->store, NULL);
+	struct txn_value v = { .data = { "", 0 } };
+
+	(void)txn_get(t, 0, slice_str(key), &v);
+	txn_abort(t);
+	return v.data.len;
+}
+
+static void test_work(void)
+{
+	struct fx f;
+	int token;
+
+	fx_init(&f, simdisk_new(1));
+	fx_must_open(&f);
+	struct store_fetch *fetch = store_fetch_new(f.store, &token);
+	put_block(&f, "a", 'a', MIB);
+	is_int(append_letter(&f, NULL, "a"), STORE_PENDING, "work without a fetch is not even begun");
+	atomic_store(&may_go, false);
+	is_int(append_letter(&f, fetch, "a"), STORE_PENDING, "work is waited for");
+	/* The log lets go of what is on disk, so the second run would not find the same block. */
+	fx_put(&f, "b", "behind it");
+	is_int(fx_wait(&f), 0, "meanwhile the value is written");
+	store_poll(f.store);
+	atomic_store(&may_go, true);
+	wait_tokens(&f, 1);
+	is_int(append_letter(&f, fetch, "a"), 0, "it is done, and found again though the value is no longer young");
+	store_fetch_reset(fetch);
+	is_int((int64_t)length_of(&f, "a"), (int64_t)MIB + 1, "the value it made is there");
+	is_int(append_letter(&f, fetch, "a"), STORE_PENDING, "another one");
+	wait_tokens(&f, 2);
+	put_block(&f, "a", 'b', MIB / 2);
+	is_int(append_letter(&f, fetch, "a"), STORE_PENDING, "is no use when the value was written anew");
+	wait_tokens(&f, 3);
+	is_int(append_letter(&f, fetch, "a"), 0, "it is made from that instead");
+	store_fetch_reset(fetch);
+	is_int((int64_t)length_of(&f, "a"), (int64_t)MIB / 2 + 1, "and is right");
+	struct txn *t = txn_begin(f.store, fetch);
+	const struct store_work *done;
+	struct store_work failing = { .run = run_failing }, huge = { .run = run_failing, .room = (size_t)3 << 30 };
+	is_int(txn_work(t, &huge, &done), -E2BIG, "more than a request may have is refused");
+	is_int(txn_work(t, &failing, &done), STORE_PENDING, "work that will fail");
+	store_fetch_start(fetch);
+	txn_abort(t);
+	wait_tokens(&f, 4);
+	t = txn_begin(f.store, fetch);
+	is_int(txn_work(t, &failing, &done), -ENOMEM, "says so");
+	txn_abort(t);
+	store_fetch_reset(fetch);
+	atomic_store(&may_go, false);
+	is_int(append_letter(&f, fetch, "a"), STORE_PENDING, "work whose request is given up");
+	store_fetch_free(fetch);
+	atomic_store(&may_go, true);
+	fetch = store_fetch_new(f.store, &token);
+	is_int(append_letter(&f, fetch, "a"), STORE_PENDING, "and work that the closing store does not wait for");
+	fx_close(&f);
+	ok(!store_fetch_free(fetch), "leave nothing behind");
+	fx_done(&f);
+}
+
+/* What was taken back may have its place in the log given to something else. */
+static void test_work_rolled_back(void)
+{
+	struct fx f;
+	int token;
+
+	fx_init(&f, simdisk_new(1));
+	fx_must_open(&f);
+	struct store_fetch *fetch = store_fetch_new(f.store, &token);
+	fx_put(&f, "before", "1");
+	fx_wait(&f);
+	simdisk_fail(f.disk, SIM_WRITE, 1, 0, -ENOSPC);
+	put_block(&f, "a", 'a', MIB);
+	atomic_store(&may_go, true);
+	is_int(append_letter(&f, fetch, "a"), STORE_PENDING, "work on a value that is about to be refused");
+	ok(fx_wait(&f) != 0, "it is");
+	wait_tokens(&f, 1);
+	simdisk_fail(f.disk, SIM_WRITE, 0, 0, 0);
+	f.clock.mono += 5000;
+	int r = STORE_REFUSED;
+	for (int i = 0; i < 1000000 && r == STORE_REFUSED; i++) {
+		f.clock.mono += 1000;
+		store_poll(f.store);
+		r = put_block(&f, "a", 'b', MIB);
+		usleep(100);
+	}
+	is_int(r, 0, "another value gets its place");
+	fx_put(&f, "b", "behind it");
+	is_int(fx_wait(&f), 0, "and is written");
+	store_poll(f.store);
+	while ((r = append_letter(&f, fetch, "a")) == STORE_PENDING)
+		wait_tokens(&f, f.tokens + 1);
+	is_int(r, 0, "the work is done on that");
+	ok(fx_get_in(&f, 0, "a")[0] == 'b', "not on what was taken back");
+	store_fetch_free(fetch);
+	fx_close(&f);
+	fx_done(&f);
+}
+
 int main(void)
 {
+	test_work();
+	test_work_rolled_back();
 	test_by_reference();
 	test_failing_writes();
 	test_power();
