@@ -15,6 +15,9 @@
 #include "store/offline.h"
 
 #define READ_ONLY_TRIES 20
+#define COMPACT_RATIO 50
+#define COMPACT_MIN (UINT64_C(16) << 20)
+#define CHECKPOINT_INTERVAL_MS (15 * 60 * 1000)
 
 _Static_assert(KVDSTORE_ABSENT == STORE_ABSENT && KVDSTORE_CORRUPT == STORE_CORRUPT && KVDSTORE_REFUSED == STORE_REFUSED, "one set of numbers");
 _Static_assert(KVDSTORE_CREATE == STORE_CREATE && KVDSTORE_READ_ONLY == STORE_READ_ONLY, "one set of flags");
@@ -126,6 +129,8 @@ static int check_options(const struct kvdstore_options *o, struct error *e)
 		return error_set(e, -EINVAL, "compression: %d is not in this build", o->compression);
 	if (o->compression_level < 0 || o->compression_level > 9)
 		return error_set(e, -EINVAL, "compression level: %d, allowed are 0 to 9", o->compression_level);
+	if (o->compact_ratio > 100)
+		return error_set(e, -EINVAL, "compact ratio: %u, allowed are 0 to 100", o->compact_ratio);
 	return 0;
 }
 
@@ -177,6 +182,17 @@ static int open_store(struct kvdstore *s, const char *path, const struct kvdstor
 	return r;
 }
 
+static void set_upkeep(struct kvdstore *s, const struct kvdstore_options *o)
+{
+	store_set_compaction(s->store, &(struct store_compaction){
+		.garbage_ratio = o->compact_ratio ? o->compact_ratio : COMPACT_RATIO,
+		.min_garbage = o->compact_min ? o->compact_min : COMPACT_MIN,
+		.rate = o->compact_rate,
+	});
+	s->checkpoint_interval_ms = o->checkpoint_interval_ms ? o->checkpoint_interval_ms : CHECKPOINT_INTERVAL_MS;
+	s->checkpoint_ns = clock_mono_ns(&clock_system);
+}
+
 static void free_handle(struct kvdstore *s)
 {
 	if (!s)
@@ -207,6 +223,8 @@ int kvdstore_open(const char *path, const struct kvdstore_options *options, stru
 		s->arg = o.arg;
 		r = open_store(s, path, &o, &e);
 	}
+	if (r == 0)
+		set_upkeep(s, &o);
 	if (message_size && (r || o.flags & KVDSTORE_REPAIR))
 		snprintf(message, message_size, "%s", r ? e.text : mended.text);
 	if (r) {

@@ -61,6 +61,11 @@ struct kvdstore_options {
 	/* Told what an administrator should know, one line each: an unfinished end was cut, a record is damaged, writes are refused. NULL: not told. */
 	void (*event)(void *arg, const char *line);
 	void *arg;
+	/* When kvdstore_maintain begins something. */
+	unsigned compact_ratio; /* percent of the log that is garbage, 1 to 100; 0: 50 */
+	uint64_t compact_min;   /* and bytes of garbage; 0: 16 MiB */
+	uint64_t compact_rate;  /* bytes a second it may read and write then; 0: no limit */
+	uint32_t checkpoint_interval_ms; /* time from one checkpoint to the next; 0: 15 minutes */
 };
 
 /*
@@ -107,7 +112,7 @@ int kvdstore_flush(struct kvdstore *s, unsigned db);
 #define KVDSTORE_IF_VERSION 4 /* nobody has written the key since this version was told; 0: it is absent */
 
 /*
- * A version stands for one write of one key, whatever its value; a new one comes with each write, and with kvdstore_compact, which
+ * A version stands for one write of one key, whatever its value; a new one comes with each write, and with a compaction, which
  * so may fail a condition that held. It lasts beyond closing, but not beyond the restore of a snapshot, nor (without
  * KVDSTORE_ALWAYS) a power loss.
  */
@@ -166,7 +171,18 @@ int kvdstore_iter_value(struct kvdstore_iter *i, const void **ret_value, size_t 
 int kvdstore_iter_seek(struct kvdstore_iter *i, const void *key, size_t key_len);
 void kvdstore_iter_free(struct kvdstore_iter *i); /* accepts NULL */
 
-/* ---- upkeep: each of these waits for the disk ---- */
+/* ---- upkeep ---- */
+
+/*
+ * Does a part of the upkeep that is due: keys that have expired are removed, a compaction is begun when there is much garbage, a checkpoint when
+ * the next opening would be slow without. Takes some milliseconds and never waits for the disk: what it begins goes on in threads of the library
+ * and in later calls on the handle. Call it from time to time by the thread that uses the handle, as from the timer of its loop: *ret_again_ms
+ * (may be NULL) is after how many milliseconds it has something to do, or may have, 0 to 1000. KVDSTORE_REFUSED: no writes are taken now; on
+ * a full disk call it all the same, the store looks for space.
+ */
+int kvdstore_maintain(struct kvdstore *s, uint32_t *ret_again_ms);
+
+/* Each of the following waits for the disk. */
 
 /* Until everything written so far is on disk. */
 int kvdstore_sync(struct kvdstore *s);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * libkvdstore: upkeep and numbers. What runs in the background of a daemon is waited for here.
+ * libkvdstore: upkeep and numbers. What runs in the background of a daemon is waited for here, but for kvdstore_maintain.
  */
 #include "store/kvdstore_inner.h"
 
@@ -9,6 +9,56 @@
 #include <string.h>
 
 #include "store/snapshot_tool.h"
+
+#define EXPIRE_PAGES 16
+#define EXPIRE_ROUNDS 8
+#define EXPIRE_MANY 256 /* so many keys at once: there may be more */
+#define SOON 15         /* an opening that would find no checkpoint: part of the interval until one is written */
+#define BUSY_MS 10      /* time between calls while threads are at work, */
+#define EXPIRING_MS 100 /* while keys may expire, */
+#define IDLE_MS 1000    /* and otherwise */
+
+/* True: there are more. */
+static bool expire_some(struct kvdstore *s)
+{
+	unsigned n = EXPIRE_MANY;
+
+	for (int i = 0; i < EXPIRE_ROUNDS && n >= EXPIRE_MANY; i++)
+		n = store_expire_some(s->store, EXPIRE_PAGES);
+	return n >= EXPIRE_MANY;
+}
+
+static void begin_checkpoint(struct kvdstore *s)
+{
+	uint64_t now = clock_mono_ns(&clock_system), wait_ms = s->checkpoint_interval_ms;
+
+	if (!store_has_checkpoint(s->store))
+		wait_ms /= SOON;
+	if (now - s->checkpoint_ns < wait_ms * 1000000 || !store_checkpoint_due(s->store))
+		return;
+	s->checkpoint_ns = now;
+	(void)store_checkpoint(s->store); /* without one only the next opening takes longer */
+}
+
+int kvdstore_maintain(struct kvdstore *s, uint32_t *ret_again_ms)
+{
+	struct store_stats st;
+	const char *why;
+
+	handle_end_loan(s);
+	store_poll(s->store);
+	if (store_health(s->store, &why))
+		return handle_refuse(s, KVDSTORE_REFUSED, "writes are refused: %s", why);
+	bool more = expire_some(s);
+	store_compact_tick(s->store);
+	begin_checkpoint(s);
+	store_submit(s->store);
+	store_poll(s->store);
+	store_stats(s->store, &st);
+	if (ret_again_ms)
+		*ret_again_ms = more ? 0 : st.merging || st.checkpoint_running ? BUSY_MS : st.expiring ? EXPIRING_MS : IDLE_MS;
+	return 0;
+}
 
 int kvdstore_sync(struct kvdstore *s)
 {

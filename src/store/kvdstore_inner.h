@@ -15,6 +15,8 @@ struct kvdstore {
 	bool lending; /* the transaction is open: a value in it was lent */
 	struct buf key; /* a copy, when the key of a read was lent by the one before */
 	unsigned iters;
+	uint32_t checkpoint_interval_ms;
+	uint64_t checkpoint_ns; /* monotonic: when kvdstore_maintain began the last one, or the opening */
 	void (*event)(void *arg, const char *line);
 	void *arg;
 	char *path;

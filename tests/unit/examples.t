@@ -39,6 +39,9 @@ done
 is "$("$programs/compaction" "$work/compaction" 2>&1)" \
 	"2000 keys were written 4 times and 1500 deleted: 500 are left, and a compaction makes the log 16 times smaller" "compaction gives space back"
 
+mkdir -m 700 "$work/upkeep"
+is "$("$programs/upkeep" "$work/upkeep" 2>&1)" "20 MB were written, and the log is less than a fifth of that" "upkeep keeps the store small"
+
 # A C++ program can include the header, and one is built from what is installed by pkg-config alone.
 cxx=$(command -v c++ || command -v g++ || command -v clang++)
 if [ -n "$cxx" ]; then
@@ -48,7 +51,7 @@ if [ -n "$cxx" ]; then
 	[ -z "$out" ] || printf '%s\n' "$out" | sed 's/^/# /'
 fi
 
-for name in basic batch iterate large persistence compaction; do
+for name in basic batch iterate large persistence compaction upkeep; do
 	out=$("$programs/$name" "$work/missing" 2>&1)
 	[ $? -eq 1 ]
 	ok $? "$name fails when there is no directory"

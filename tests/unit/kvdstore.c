@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -1100,6 +1102,98 @@ static void test_limits(void)
 	kvdstore_close(s);
 }
 
+/* ---- upkeep by and by ---- */
+
+/* Calls it as it asks for until it has come to rest; false: not in time. */
+static bool maintain(struct kvdstore *s)
+{
+	time_t end = time(NULL) + 120;
+	uint32_t again = 0;
+
+	while (kvdstore_maintain(s, &again) == 0 && again < 1000 && time(NULL) < end)
+		poll(NULL, 0, (int)again);
+	return again == 1000;
+}
+
+static void overwrite(struct kvdstore *s, int rounds)
+{
+	static char value[20000];
+	char key[20];
+
+	for (int i = 0; i < rounds * 20; i++) {
+		snprintf(key, sizeof(key), "key %d", i % 20);
+		memset(value, 'a' + i % 26, sizeof(value));
+		if (kvdstore_put(s, 0, key, strlen(key), value, sizeof(value), 0))
+			bail("no put: %s", kvdstore_message(s));
+	}
+}
+
+static struct kvdstore_stats stats_of(struct kvdstore *s)
+{
+	struct kvdstore_stats st = { .size = sizeof(st) };
+
+	if (kvdstore_stats(s, &st))
+		bail("no numbers");
+	return st;
+}
+
+static void test_maintain(void)
+{
+	struct kvdstore_options o = { .size = sizeof(o), .flags = KVDSTORE_CREATE, .durability = KVDSTORE_NEVER, .segment_size = 1 << 20,
+		.compact_min = 1000, .checkpoint_interval_ms = 1 };
+	struct kvdstore_iter *iter;
+	const void *value;
+	size_t len;
+
+	make_dir();
+	struct kvdstore *s = open_store(&o);
+	for (int i = 0; i < 1000; i++) {
+		char key[20];
+		snprintf(key, sizeof(key), "ends %d", i);
+		kvdstore_put(s, 1, key, strlen(key), "x", 1, 1);
+	}
+	overwrite(s, 10);
+	uint64_t before = stats_of(s).log_bytes;
+	ok(maintain(s), "the upkeep comes to rest");
+	struct kvdstore_stats st = stats_of(s);
+	is_int((int64_t)st.expiring_keys, 0, "keys that have expired are gone");
+	ok(st.merges > 0 && st.log_bytes < before / 2, "the log was compacted: %" PRIu64 " of %" PRIu64 " bytes", st.log_bytes, before);
+	ok(st.checkpoints > 0, "and there is a checkpoint");
+	is_int((int64_t)st.keys, 20, "what lives is there");
+	if (kvdstore_iter_new(s, 0, NULL, 0, &iter) || kvdstore_iter_next(iter, &value, &len))
+		bail("no iteration");
+	overwrite(s, 10);
+	uint32_t again;
+	for (int i = 0; i < 20; i++)
+		if (kvdstore_maintain(s, &again) == 0)
+			poll(NULL, 0, 1);
+	ok(kvdstore_iter_value(iter, &value, &len, NULL) == 0 && len == 20000 && *(const char *)value == 'a' + 180 % 26,
+		"beside an iteration it goes on, and that shows what it showed");
+	kvdstore_iter_free(iter);
+	ok(maintain(s) && stats_of(s).log_bytes < before / 2, "afterwards it comes to its end");
+	is_int(kvdstore_maintain(s, NULL), 0, "nobody needs to know when again");
+	overwrite(s, 10);
+	is_int(kvdstore_maintain(s, &again), 0, "something may be under way");
+	is_int(kvdstore_close(s), 0, "when the store is closed");
+	s = open_store(&o);
+	is_int((int64_t)stats_of(s).keys, 20, "which is as it was");
+	kvdstore_close(s);
+}
+
+static void test_maintain_refused(void)
+{
+	struct kvdstore_options o = { .size = sizeof(o), .flags = KVDSTORE_READ_ONLY };
+	struct kvdstore_options bad = { .size = sizeof(bad), .flags = KVDSTORE_CREATE, .compact_ratio = 101 };
+	struct kvdstore *s = open_store(&o);
+	char message[300];
+
+	is_int(kvdstore_maintain(s, NULL), KVDSTORE_REFUSED, "a store that was opened read-only is not maintained");
+	ok(strstr(kvdstore_message(s), "refused"), "and says so: %s", kvdstore_message(s));
+	kvdstore_close(s);
+	is_int(kvdstore_open(dir, &bad, &s, message, sizeof(message)), -EINVAL, "a share of more than all");
+	ok(strstr(message, "100"), "is refused: %s", message);
+}
+
 int main(void)
 {
 	atexit(clean_up);
@@ -1127,5 +1221,7 @@ int main(void)
 	test_snapshot_tools();
 	test_verify();
 	test_limits();
+	test_maintain();
+	test_maintain_refused();
 	return done();
 }

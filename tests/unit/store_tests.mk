@@ -44,7 +44,7 @@ tests_unit_kvdstore_model_t_SOURCES = tests/unit/kvdstore_model.c
 tests_unit_kvdstore_model_t_LDADD = libkvdstore.la
 
 EXAMPLES = doc/examples/basic doc/examples/batch doc/examples/iterate doc/examples/large doc/examples/persistence \
-	doc/examples/compaction
+	doc/examples/compaction doc/examples/upkeep
 check_PROGRAMS += $(EXAMPLES)
 TESTS += tests/unit/examples.t
 EXTRA_DIST += tests/unit/examples.t tests/store-mutants
@@ -67,6 +67,9 @@ doc_examples_persistence_LDADD = libkvdstore.la
 doc_examples_compaction_SOURCES = doc/examples/compaction.c
 doc_examples_compaction_CPPFLAGS = $(EXAMPLE_CPPFLAGS)
 doc_examples_compaction_LDADD = libkvdstore.la
+doc_examples_upkeep_SOURCES = doc/examples/upkeep.c
+doc_examples_upkeep_CPPFLAGS = $(EXAMPLE_CPPFLAGS)
+doc_examples_upkeep_LDADD = libkvdstore.la
 
 # What is installed is enough to build a program, by pkg-config alone.
 installcheck-local:
