@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -12,34 +11,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "kvdstore_fixture.h"
 #include "store/kvdstore.h"
-#include "tap.h"
-
-static char dir[4096];
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static void clean_up(void)
-{
-	if (*dir)
-		nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static void make_dir(void)
-{
-	const char *base = getenv("TMPDIR");
-
-	clean_up();
-	snprintf(dir, sizeof(dir), "%s/kvdstore-XXXXXX", base && *base ? base : "/tmp");
-	if (!mkdtemp(dir))
-		bail("no temporary directory: %s", strerror(errno));
-}
 
 static struct kvdstore *open_store(const struct kvdstore_options *o)
 {

@@ -6,11 +6,10 @@
  * KVD_TEST_SEED=N replays one case; KVD_TEST_CASES=N sets how many are run.
  */
 #include <errno.h>
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "kvdstore_fixture.h"
 #include "store/kvdstore.h"
-#include "tap.h"
 
 #define KEYS 40
 #define DATABASES 2
@@ -41,33 +40,6 @@ struct world {
 	char value[MAX_VALUE], key[64];
 	char why[200];
 };
-
-static char dir[4096];
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static void clean_up(void)
-{
-	if (*dir)
-		nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-	*dir = 0;
-}
-
-static void make_dir(void)
-{
-	const char *base = getenv("TMPDIR");
-
-	clean_up();
-	snprintf(dir, sizeof(dir), "%s/kvdstore-XXXXXX", base && *base ? base : "/tmp");
-	if (!mkdtemp(dir))
-		bail("no temporary directory: %s", strerror(errno));
-}
 
 static unsigned pick(struct world *w, unsigned n)
 {

@@ -240,6 +240,23 @@ static inline const char *fx_get(struct fx *f, const char *key)
 	return fx_get_in(f, 0, key);
 }
 
+static inline struct store_stats stats_of(struct fx *f)
+{
+	struct store_stats s;
+
+	store_stats(f->store, &s);
+	return s;
+}
+
+/* Whether no segments are being merged; hands over what was committed, which a merge may wait for. */
+static inline bool is_idle(struct fx *f)
+{
+	struct store_stats s = stats_of(f);
+
+	store_submit(f->store);
+	return !s.merging && !s.compacting;
+}
+
 /* ---- everything the store holds, as bytes to compare ---- */
 
 static inline void fx_dump_key(struct fx *f, struct txn *t, unsigned db, struct slice key, int64_t expire_ms, struct buf *out)

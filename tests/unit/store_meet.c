@@ -5,20 +5,22 @@
 #include "store_fixture.h"
 #include "store/inner.h"
 
-static struct store_stats stats_of(struct fx *f)
+/* ---- what the owner could see ---- */
+
+static struct store *_Atomic watched;
+static _Atomic unsigned unreasoned;
+
+int __real_pthread_mutex_lock(pthread_mutex_t *m);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *m);
+
+/* When the sync thread comes to its lock: has it told of a refusal without the reason? */
+int __wrap_pthread_mutex_lock(pthread_mutex_t *m)
 {
-	struct store_stats s;
+	struct store *s = atomic_load(&watched);
 
-	store_stats(f->store, &s);
-	return s;
-}
-
-static bool is_idle(struct fx *f)
-{
-	struct store_stats s = stats_of(f);
-
-	store_submit(f->store);
-	return !s.merging && !s.compacting;
+	if (s && m == &s->sync.lock)
+		unreasoned += atomic_load(&s->sync.refused) && atomic_load(&s->sync.state) == SYNC_RUNNING;
+	return __real_pthread_mutex_lock(m);
 }
 
 static void rotate(struct fx *f)
@@ -197,22 +199,6 @@ static void meet(enum merge_ask step, enum simdisk_call call, int error, const c
 	is_str(fx_get(&f, "ad"), "after", "with what is written");
 	buf_free(&before);
 	fx_done(&f);
-}
-
-static struct store *_Atomic watched;
-static _Atomic unsigned unreasoned;
-
-int __real_pthread_mutex_lock(pthread_mutex_t *m);
-int __wrap_pthread_mutex_lock(pthread_mutex_t *m);
-
-/* When the sync thread comes to its lock: has it told of a refusal without the reason? */
-int __wrap_pthread_mutex_lock(pthread_mutex_t *m)
-{
-	struct store *s = atomic_load(&watched);
-
-	if (s && m == &s->sync.lock)
-		unreasoned += atomic_load(&s->sync.refused) && atomic_load(&s->sync.state) == SYNC_RUNNING;
-	return __real_pthread_mutex_lock(m);
 }
 
 /* A commit that is taken in between would never be written, and nobody would be told. */

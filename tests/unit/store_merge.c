@@ -7,22 +7,6 @@
 #include "store/checkpoint.h"
 #include "store_fixture.h"
 
-static struct store_stats stats_of(struct fx *f)
-{
-	struct store_stats s;
-
-	store_stats(f->store, &s);
-	return s;
-}
-
-static bool is_idle(struct fx *f)
-{
-	struct store_stats s = stats_of(f);
-
-	store_submit(f->store);
-	return !s.merging && !s.compacting;
-}
-
 /* A compaction by hand from beginning to end: its result. */
 static int compact(struct fx *f, unsigned flags)
 {

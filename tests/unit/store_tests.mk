@@ -38,9 +38,9 @@ tests_unit_store_faults_t_LDADD = libsim.la libstore.la libbase.la
 # The interface for embedding, seen through the shared library alone.
 check_PROGRAMS += tests/unit/kvdstore.t tests/unit/kvdstore_model.t
 TESTS += tests/unit/kvdstore.t tests/unit/kvdstore_model.t
-tests_unit_kvdstore_t_SOURCES = tests/unit/kvdstore.c
+tests_unit_kvdstore_t_SOURCES = tests/unit/kvdstore.c tests/unit/kvdstore_fixture.h
 tests_unit_kvdstore_t_LDADD = libkvdstore.la
-tests_unit_kvdstore_model_t_SOURCES = tests/unit/kvdstore_model.c
+tests_unit_kvdstore_model_t_SOURCES = tests/unit/kvdstore_model.c tests/unit/kvdstore_fixture.h
 tests_unit_kvdstore_model_t_LDADD = libkvdstore.la
 
 EXAMPLES = doc/examples/basic doc/examples/batch doc/examples/iterate doc/examples/large doc/examples/persistence \
