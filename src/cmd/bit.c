@@ -73,10 +73,10 @@ int bit_getbit(struct call *call)
 
 	if (!bit_offset(call, call->argv[2], 0, &offset))
 		return 0;
-	r = call_get(call, call->argv[1], &v);
+	r = call_part(call, call->argv[1], (size_t)(offset >> 3), 1, &v);
 	if (r && r != STORE_ABSENT)
 		return r;
-	resp_int(&call->out, r ? 0 : get_bit(v.data, offset));
+	resp_int(&call->out, r ? 0 : get_bit(v.data, offset & 7));
 	return 0;
 }
 

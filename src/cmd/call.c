@@ -138,9 +138,11 @@ int call_prepare(struct call *call, unsigned db)
 	size_t first, step, end = call_keys(call->command, call->argc, &first, &step);
 	int result = 0;
 
-	for (size_t i = first; first && i < end; i += step)
-		if (txn_prepare(call->txn, db, call->argv[i]) == STORE_PENDING)
-			result = STORE_PENDING;
+	for (size_t i = first; first && i < end; i += step) {
+		int r = call->command->how & PART ? txn_prepare_part(call->txn, db, call->argv[i]) : txn_prepare(call->txn, db, call->argv[i]);
+		if (r == STORE_PENDING)
+			result = r;
+	}
 	return result;
 }
 
@@ -155,6 +157,22 @@ static void count_lookup(struct call *call, int r, struct slice key)
 int call_get(struct call *call, struct slice key, struct txn_value *ret)
 {
 	int r = txn_get(call->txn, call->client->db, key, ret);
+
+	count_lookup(call, r, key);
+	return r;
+}
+
+int call_length(struct call *call, struct slice key, size_t *ret)
+{
+	int r = txn_length(call->txn, call->client->db, key, ret);
+
+	count_lookup(call, r, key);
+	return r;
+}
+
+int call_part(struct call *call, struct slice key, size_t from, size_t n, struct txn_value *ret)
+{
+	int r = txn_get_part(call->txn, call->client->db, key, from, n, ret);
 
 	count_lookup(call, r, key);
 	return r;

@@ -24,6 +24,7 @@ enum row_how {
 	KEYSPACE = 64,  /* category only: about keys, though of another group */
 	LISTENER = 128, /* allowed to a RESP2 client that has subscribed */
 	LONG = 256,     /* may ask for work on large values */
+	PART = 512,     /* beside VALUE: reads parts, so a large value is not fetched for it */
 };
 
 /* The words of COMMAND that somebody here asks about. */

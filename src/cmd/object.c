@@ -63,8 +63,8 @@ int object_freq(struct call *call)
 
 int memory_usage(struct call *call)
 {
-	struct txn_value v;
 	int64_t samples;
+	size_t len;
 	int r;
 
 	if (call->argc > 3) {
@@ -75,13 +75,13 @@ int memory_usage(struct call *call)
 		if (samples < 0)
 			return call_syntax(call);
 	}
-	r = txn_get(call->txn, call->client->db, call->argv[2], &v);
+	r = txn_length(call->txn, call->client->db, call->argv[2], &len);
 	if (r && r != STORE_ABSENT)
 		return r;
 	if (r)
 		resp_null(&call->out);
 	else
-		resp_int(&call->out, (int64_t)(RECORD_COST + call->argv[2].len + v.data.len));
+		resp_int(&call->out, (int64_t)(RECORD_COST + call->argv[2].len + len));
 	return 0;
 }
 

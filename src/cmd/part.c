@@ -6,39 +6,78 @@
 
 #include <errno.h>
 
+enum { SHORT_RANGE = 4 << 20 };
+
 int part_strlen(struct call *call)
 {
-	struct txn_value v;
-	int r = call_get(call, call->argv[1], &v);
+	size_t len = 0;
+	int r = call_length(call, call->argv[1], &len);
 
 	if (r && r != STORE_ABSENT)
 		return r;
-	resp_int(&call->out, r ? 0 : (int64_t)v.data.len);
+	resp_int(&call->out, (int64_t)len);
+	return 0;
+}
+
+/* A range as the request has it, the ends counted from the end of the value when they are negative. False: it is empty. */
+static bool resolve(int64_t start, int64_t end, int64_t len, size_t *ret_from, size_t *ret_n)
+{
+	if (start < 0 && end < 0 && start > end)
+		return false;
+	start = start < 0 ? (start + len < 0 ? 0 : start + len) : start;
+	end = end < 0 ? (end + len < 0 ? 0 : end + len) : end;
+	if (end >= len)
+		end = len - 1;
+	if (start > end)
+		return false;
+	*ret_from = (size_t)start;
+	*ret_n = (size_t)(end - start) + 1;
+	return true;
+}
+
+/* By its words alone it is less than most values. Otherwise all is read at once, rather than its length and then most of it. */
+static bool is_short(int64_t start, int64_t end)
+{
+	return (start < 0) == (end < 0) && start <= end && end - start < SHORT_RANGE;
+}
+
+/* Where the range is counted from the front it says itself where it is. */
+static int read_short(struct call *call, int64_t start, int64_t end, struct txn_value *ret)
+{
+	size_t len, from, n;
+	int r;
+
+	if (start >= 0)
+		return call_part(call, call->argv[1], (size_t)start, (size_t)(end - start) + 1, ret);
+	r = call_length(call, call->argv[1], &len);
+	if (r || !resolve(start, end, (int64_t)len, &from, &n))
+		return r;
+	return txn_get_part(call->txn, call->client->db, call->argv[1], from, n, ret);
+}
+
+static int read_any(struct call *call, int64_t start, int64_t end, struct txn_value *ret)
+{
+	size_t from = 0, n = 0;
+	int r = call_get(call, call->argv[1], ret);
+
+	if (r)
+		return r;
+	ret->data = resolve(start, end, (int64_t)ret->data.len, &from, &n) ? slice(ret->data.ptr + from, n) : slice("", 0);
 	return 0;
 }
 
 int part_getrange(struct call *call)
 {
-	struct txn_value v;
-	int64_t start, end, len;
+	struct txn_value v = { .data = { "", 0 } };
+	int64_t start, end;
 	int r;
 
 	if (!call_int(call, call->argv[2], &start) || !call_int(call, call->argv[3], &end))
 		return 0;
-	r = call_get(call, call->argv[1], &v);
+	r = is_short(start, end) ? read_short(call, start, end, &v) : read_any(call, start, end, &v);
 	if (r && r != STORE_ABSENT)
 		return r;
-	len = r ? 0 : (int64_t)v.data.len;
-	if (start < 0 && end < 0 && start > end)
-		len = 0;
-	start = start < 0 ? (start + len < 0 ? 0 : start + len) : start;
-	end = end < 0 ? (end + len < 0 ? 0 : end + len) : end;
-	if (end >= len)
-		end = len - 1;
-	if (len == 0 || start > end)
-		resp_bulk(&call->out, slice("", 0));
-	else
-		call_value(call, &v, slice(v.data.ptr + start, (size_t)(end - start) + 1));
+	call_value(call, &v, v.data);
 	return 0;
 }
 

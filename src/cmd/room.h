@@ -47,8 +47,10 @@ int call_run(struct call *call); /* checks keys, runs the handler, counts; retur
 void call_condition(struct call *call, int r); /* the error reply for what the store answered */
 int call_prepare(struct call *call,
 	unsigned db); /* names all keys of the request; STORE_PENDING when one must be fetched */
-/* The request's own reads, counting hits and misses: as txn_get, txn_peek. */
+/* The request's own reads, counting hits and misses: as txn_get, txn_peek, txn_length, txn_get_part. */
 int call_get(struct call *call, struct slice key, struct txn_value *ret);
+int call_length(struct call *call, struct slice key, size_t *ret);
+int call_part(struct call *call, struct slice key, size_t from, size_t n, struct txn_value *ret);
 /* Appends a value that was read, or a part of it. */
 void call_value(struct call *call, const struct txn_value *v, struct slice part);
 int call_peek(struct call *call, struct slice key, int64_t *ret_expire_ms);

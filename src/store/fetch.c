@@ -15,6 +15,14 @@
 
 enum item_state { ITEM_LISTED, ITEM_RUNNING, ITEM_READY };
 
+struct part {
+	bool learns;           /* the pieces, of the record of this key; otherwise some bytes are read */
+	struct pieces *pieces;
+	size_t from, n;
+	size_t key_len;
+	char key[];
+};
+
 struct fetch_item {
 	struct fetch_item *next_in_queue;
 	struct fetch_item *next; /* of the same fetch */
@@ -23,6 +31,7 @@ struct fetch_item {
 	struct keydir *keydir;   /* or a keydir to free, then nothing else is set */
 	uint64_t where;
 	struct store_work *work; /* or work on large values */
+	struct part *part;       /* of the record not all, but its pieces or some bytes */
 	bool joins;              /* or nothing: it waits for the scrub */
 	uint64_t rollbacks, number; /* of what is young: its place may be given out again after others, or in another segment than of this number */
 	enum item_state state;
@@ -56,6 +65,13 @@ struct store_fetch *store_fetch_new(struct store *s, void *token)
 	return f;
 }
 
+static void free_part(struct part *part)
+{
+	if (part)
+		free(part->pieces);
+	free(part);
+}
+
 void store_fetch_reset(struct store_fetch *f)
 {
 	while (f->first) {
@@ -65,6 +81,7 @@ void store_fetch_reset(struct store_fetch *f)
 			slots_unpin(f->store, item->segment);
 		block_unref(item->fetched.block);
 		work_free(item->work);
+		free_part(item->part);
 		free(item);
 	}
 	f->last = f->hint = NULL;
@@ -140,7 +157,7 @@ static bool is_young_gone(const struct store *s, const struct fetch_item *item)
 
 static bool is_record(const struct store_fetch *f, const struct fetch_item *item, uint64_t where)
 {
-	return item->where == where && !(item->fetched.young && is_young_gone(f->store, item));
+	return item->where == where && !item->part && !(item->fetched.young && is_young_gone(f->store, item));
 }
 
 /* The record of this locator; NULL: it is not on the list. Keys are usually asked for in the order they were listed. */
@@ -184,6 +201,103 @@ void fetch_keep(struct store_fetch *f, uint64_t where, struct block *block)
 	item->number = f->store->slot[locator_slot(where)]->number;
 	item->fetched.young = true;
 	item->fetched.block = block_ref(block);
+}
+
+/* ---- parts ---- */
+
+static struct fetch_item *find_part(struct store_fetch *f, uint64_t where, bool learns, size_t from, size_t n)
+{
+	for (struct fetch_item *item = f->first; item; item = item->next)
+		if (item->part && item->where == where && item->part->learns == learns && item->part->from == from && item->part->n == n)
+			return item;
+	return NULL;
+}
+
+/* Takes over `part`, NULL: there was no memory for it. */
+static int add_part(struct store_fetch *f, uint64_t where, struct part *part)
+{
+	struct fetch_item *item = part ? add_record(f, where) : NULL;
+
+	if (!item) {
+		free_part(part);
+		return -ENOMEM;
+	}
+	item->part = part;
+	return STORE_PENDING;
+}
+
+int fetch_learn(struct store_fetch *f, uint64_t where, struct slice key, const struct pieces **ret)
+{
+	struct fetch_item *item = find_part(f, where, true, 0, 0);
+
+	if (!item) {
+		struct part *part = calloc(1, sizeof(*part) + key.len);
+		if (part && key.len)
+			memcpy(part->key, key.ptr, key.len);
+		if (part) {
+			part->learns = true;
+			part->key_len = key.len;
+		}
+		return add_part(f, where, part);
+	}
+	if (item->state != ITEM_READY)
+		return STORE_PENDING;
+	if (item->error)
+		return STORE_ABSENT;
+	*ret = item->part->pieces;
+	return 0;
+}
+
+int fetch_part(struct store_fetch *f, const struct pieces *p, size_t from, size_t n, struct block **ret)
+{
+	struct fetch_item *item = find_part(f, p->where, false, from, n);
+
+	if (!item && n > FETCH_MAX - f->bytes)
+		return -E2BIG;
+	if (!item) {
+		struct part *part = calloc(1, sizeof(*part));
+		if (part)
+			*part = (struct part){ .pieces = pieces_copy(p), .from = from, .n = n };
+		if (part && !part->pieces) {
+			free(part);
+			part = NULL;
+		}
+		f->bytes += part ? n : 0;
+		return add_part(f, p->where, part);
+	}
+	if (item->state != ITEM_READY)
+		return STORE_PENDING;
+	if (item->error)
+		return STORE_ABSENT;
+	*ret = item->fetched.block;
+	return 0;
+}
+
+static void read_part(struct store *s, struct fetch_item *item)
+{
+	struct part *part = item->part;
+	uint64_t offset = locator_offset(item->where);
+	int fd = store_segment_fd(s, item->segment);
+
+	if (fd < 0)
+		item->error = fd;
+	else if (!part->learns)
+		item->error = pieces_read(s->io, fd, offset, part->pieces, part->from, part->n, s->blocks, &item->fetched.block);
+	else
+		item->error = pieces_learn(s->io, fd, offset, record_bind(item->segment->seed, offset), slice(part->key, part->key_len), item->where,
+			&part->pieces);
+}
+
+/* What was learned is remembered beyond this request, if there is memory. */
+static void remember_pieces(struct store *s, const struct fetch_item *item)
+{
+	const struct part *part = item->part;
+	struct pieces *copy = NULL;
+
+	if (part && part->learns && item->error == 0 && !pieces_find(&s->pieces, item->where))
+		copy = pieces_copy(part->pieces);
+	if (copy)
+		pieces_remember(&s->pieces, copy);
 }
 
 /* ---- work ---- */
@@ -290,6 +404,8 @@ void store_free_keydir(struct store *s, struct keydir *k)
 
 static bool takes_long(const struct fetch_item *item)
 {
+	if (item->part && !item->part->learns)
+		return item->part->n >= RECORD_LARGE;
 	return item->work || item->keydir || locator_size(item->where) >= RECORD_LARGE;
 }
 
@@ -318,6 +434,8 @@ static void run_item(struct store *s, struct fetch_item *item)
 		item->error = -ECANCELED; /* nobody waits for it any more */
 	else if (item->work)
 		item->error = item->work->run(item->work);
+	else if (item->part)
+		read_part(s, item);
 	else
 		read_item(s, item);
 }
@@ -392,6 +510,7 @@ static void finish_item(struct store *s, struct fetch_item *item)
 		return;
 	}
 	item->state = ITEM_READY;
+	remember_pieces(s, item);
 	if (--f->running)
 		return;
 	if (f->dropped)

@@ -19,6 +19,7 @@
 #include "store/keydir.h"
 #include "store/locator.h"
 #include "store/pack.h"
+#include "store/piece.h"
 #include "store/merge.h"
 #include "store/recent.h"
 #include "store/record.h"
@@ -147,6 +148,12 @@ int fetch_find(struct store_fetch *f, uint64_t where, const struct fetched **ret
 int fetch_add(struct store_fetch *f, uint64_t where);
 /* The second run of the request finds this large value of the tail again, be it the same block. Without memory it may not. */
 void fetch_keep(struct store_fetch *f, uint64_t where, struct block *block);
+/*
+ * What pieces_learn finds of a large record, and what pieces_read finds of n bytes: 0, STORE_PENDING (now on the list), STORE_ABSENT (neither: the record is
+ * to be read whole) or -ENOMEM.
+ */
+int fetch_learn(struct store_fetch *f, uint64_t where, struct slice key, const struct pieces **ret);
+int fetch_part(struct store_fetch *f, const struct pieces *p, size_t from, size_t n, struct block **ret);
 /* As txn_work. */
 int fetch_work(struct store_fetch *f, const struct store_work *asked, const struct store_work **ret_done);
 /* Has a fetch wait for the end of the scrub's pass as for a record: 0 or -ENOMEM. fetch_release ends the wait of all of them. */
@@ -255,6 +262,7 @@ struct store {
 	struct tail tail;
 	struct blocks *blocks;
 	struct cache cache;
+	struct pieces *pieces; /* of large records, those asked for last */
 	struct recent recent;
 	struct rollback rollback;
 	struct txn *txn;

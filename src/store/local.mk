@@ -30,6 +30,7 @@ libstore_la_SOURCES = \
 	src/store/pack.c src/store/pack.h src/store/pack_codec.c \
 	src/store/merge.c src/store/merge.h \
 	src/store/merge_copy.c \
+	src/store/piece.c src/store/piece.h \
 	src/store/read.c \
 	src/store/recent.c src/store/recent.h \
 	src/store/record.c src/store/record.h \

@@ -193,3 +193,22 @@ int record_decode_head(const char *data, size_t len, uint32_t bind, struct recor
 	*ret_size = record_size(key_len, value_len, data[5] & RECORD_EXPIRES);
 	return 0;
 }
+
+int record_decode_start(const char *data, size_t len, uint32_t bind, struct record *ret, size_t *ret_value_at, size_t *ret_value_len,
+	uint32_t *ret_sum, uint32_t *ret_whole)
+{
+	if (len < RECORD_HEADER)
+		return RECORD_SHORT;
+	uint32_t key_len = get_le32(data + 8), value_len = get_le32(data + 12);
+	if (!is_plausible(data, key_len, value_len))
+		return RECORD_BAD;
+	size_t head = RECORD_HEADER + (data[5] & RECORD_EXPIRES ? 8 : 0) + (size_t)key_len;
+	if (len < head)
+		return RECORD_SHORT;
+	take_fields(data, head, 0, ret);
+	*ret_value_at = head;
+	*ret_value_len = value_len;
+	*ret_sum = sum_head(data, head, bind);
+	*ret_whole = get_le32(data);
+	return 0;
+}

@@ -85,4 +85,11 @@ int record_decode(const char *data, size_t len, uint32_t bind, struct record *re
  */
 int record_decode_head(const char *data, size_t len, uint32_t bind, struct record *ret, uint64_t *ret_size);
 
+/*
+ * For a value that is read piece by piece: the record of which only header, expiry and key are at data. 0: *ret_value_at is where its value begins,
+ * *ret_value_len its length, and the record is whole when crc_join(*ret_sum, sum of the value, its length) is *ret_whole. RECORD_SHORT, RECORD_BAD.
+ */
+int record_decode_start(const char *data, size_t len, uint32_t bind, struct record *ret, size_t *ret_value_at, size_t *ret_value_len,
+	uint32_t *ret_sum, uint32_t *ret_whole);
+
 #endif

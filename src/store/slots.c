@@ -25,7 +25,7 @@ static int push_slot(struct slot_list *l, unsigned slot)
 	return 0;
 }
 
-/* The value cache knows records by slot and offset, and it is not searched when a segment goes: so freed slots wait, and come back
+/* The value cache and the pieces know records by slot and offset, and they are not searched when a segment goes: so freed slots wait, and come back
  * all together when the cache is emptied. */
 static void reuse_slots(struct store *s)
 {
@@ -34,6 +34,7 @@ static void reuse_slots(struct store *s)
 	s->reusable = s->freed;
 	s->freed = empty;
 	cache_clear(&s->cache);
+	pieces_forget(&s->pieces);
 }
 
 int slots_take(struct store *s, unsigned *ret)

@@ -212,6 +212,7 @@ static void release(struct store *s)
 	rollback_free(s);
 	recent_free(&s->recent);
 	cache_free(&s->cache);
+	pieces_forget(&s->pieces);
 	txn_free(s->txn);
 	pack_free(&s->pack);
 	tail_free(&s->tail);

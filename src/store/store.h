@@ -251,6 +251,12 @@ struct txn_value {
  * this record together with those already fetched). An expired key is absent.
  */
 int txn_get(struct txn *t, unsigned db, struct slice key, struct txn_value *ret);
+/*
+ * The length of a value, or up to n bytes of it from `from` on (behind its end: none), as txn_get. Of a large value that is in a file the rest is not kept in
+ * memory: it is read through and checked once, then a part is read alone.
+ */
+int txn_length(struct txn *t, unsigned db, struct slice key, size_t *ret);
+int txn_get_part(struct txn *t, unsigned db, struct slice key, size_t from, size_t n, struct txn_value *ret);
 /* Existence and expiry without the value, never touches the disk: 0 or STORE_ABSENT. ret_expire_ms may be NULL. */
 int txn_peek(struct txn *t, unsigned db, struct slice key, int64_t *ret_expire_ms);
 /*
@@ -357,6 +363,8 @@ struct store_fetch *store_fetch_free(struct store_fetch *f);       /* also in fl
 void store_fetch_reset(struct store_fetch *f);                     /* the request is done: drop the records */
 /* Names a key: 0 when its record can be read at once (or is absent), STORE_PENDING when it was put on the list, or an error. */
 int txn_prepare(struct txn *t, unsigned db, struct slice key);
+/* The same for a request that asks for a part or the length: a large value is left to that. */
+int txn_prepare_part(struct txn *t, unsigned db, struct slice key);
 /* Begins the listed reads on the fetch threads; options.fetched(token) comes when all are done. 0, or -ENOMEM. */
 int store_fetch_start(struct store_fetch *f);
 

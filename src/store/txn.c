@@ -507,6 +507,108 @@ int txn_get(struct txn *t, unsigned db, struct slice key, struct txn_value *ret)
 	return r;
 }
 
+/* ---- parts ---- */
+
+/* What is known of the pieces of a large record in a file: 0, STORE_PENDING, STORE_ABSENT (it is to be read whole) or -ENOMEM. */
+static int find_pieces(struct txn *t, struct slice key, uint64_t where, const struct pieces **ret)
+{
+	struct store *s = t->store;
+	const struct fetched *fetched;
+	struct txn_value v;
+	unsigned codec;
+
+	if (locator_size(where) < PIECE_LEAST || s->options.flags & STORE_BLOCKING || read_tail(s, where, &codec, &v) ||
+		(t->fetch && fetch_find(t->fetch, where, &fetched) != STORE_ABSENT))
+		return STORE_ABSENT;
+	*ret = pieces_find(&s->pieces, where);
+	if (*ret)
+		return 0;
+	return t->fetch ? fetch_learn(t->fetch, where, key, ret) : STORE_PENDING;
+}
+
+int txn_length(struct txn *t, unsigned db, struct slice key, size_t *ret)
+{
+	const struct pieces *pieces;
+	struct keydir_entry entry;
+	const struct txn_op *op;
+	struct txn_value v;
+	int r = look_up(t, db, key, &op, &entry);
+
+	if (r)
+		return r;
+	if (op) {
+		*ret = op->value.len;
+		return 0;
+	}
+	r = find_pieces(t, key, entry.where, &pieces);
+	if (r == 0)
+		*ret = pieces->len;
+	if (r != STORE_ABSENT)
+		return r;
+	r = txn_read(t, t->ns_of[db], key, entry.where, &v);
+	if (r == 0)
+		*ret = v.data.len;
+	return r;
+}
+
+static struct slice cut_part(struct slice whole, size_t from, size_t n)
+{
+	from = from < whole.len ? from : whole.len;
+	return slice(whole.ptr + from, n < whole.len - from ? n : whole.len - from);
+}
+
+/* The part of a large record, when that is worth it: 0, STORE_PENDING, STORE_ABSENT (read it whole) or an error. */
+static int read_part(struct txn *t, struct slice key, uint64_t where, size_t from, size_t n, struct txn_value *ret)
+{
+	const struct pieces *pieces;
+	struct block *block;
+	int r = n > locator_size(where) / 2 ? STORE_ABSENT : find_pieces(t, key, where, &pieces);
+
+	if (r)
+		return r;
+	struct slice part = cut_part(slice(NULL, pieces->len), from, n);
+	*ret = (struct txn_value){ .data = slice("", 0) };
+	if (part.len == 0)
+		return 0;
+	r = t->fetch ? fetch_part(t->fetch, pieces, from, part.len, &block) : STORE_PENDING;
+	if (r == 0)
+		*ret = (struct txn_value){ .data = block->value, .block = block };
+	return r;
+}
+
+int txn_get_part(struct txn *t, unsigned db, struct slice key, size_t from, size_t n, struct txn_value *ret)
+{
+	struct keydir_entry entry;
+	const struct txn_op *op;
+	struct txn_value v;
+	int r = look_up(t, db, key, &op, &entry);
+
+	if (r)
+		return r;
+	r = op ? STORE_ABSENT : read_part(t, key, entry.where, from, n, &v);
+	if (r == STORE_ABSENT) {
+		r = op ? 0 : txn_read(t, t->ns_of[db], key, entry.where, &v);
+		if (op)
+			v = (struct txn_value){ .data = op->value, .block = op->block };
+		if (r == 0)
+			v.data = cut_part(v.data, from, n);
+	}
+	if (r == 0) {
+		v.expire_ms = op ? op->expire_ms : entry.expire_ms;
+		*ret = v;
+	}
+	return r;
+}
+
+int txn_prepare_part(struct txn *t, unsigned db, struct slice key)
+{
+	struct keydir_entry entry;
+	const struct txn_op *op;
+	int r = look_up(t, db, key, &op, &entry);
+
+	return r || op || locator_size(entry.where) >= PIECE_LEAST ? 0 : txn_prepare(t, db, key);
+}
+
 int txn_prepare(struct txn *t, unsigned db, struct slice key)
 {
 	struct txn_value v;

@@ -330,4 +330,73 @@ def test_limits():
     ok(c("GET", "k") == old, "and the one before is there")
 
 
-run(test_interleaved, test_bitop_and_dump, test_others_are_served, test_overtaken, test_transactions, test_limits)
+def peak(daemon):
+    with open(f"/proc/{daemon.pid}/status") as f:
+        return next(int(line.split()[1]) * KIB for line in f if line.startswith("VmHWM"))
+
+
+def move_on(c):
+    """Enough for the log to have nothing of what came before in memory."""
+    for i in range(6):
+        c.must("SET", f"other{i}", bytes_of(MIB, "other"))
+
+
+def test_parts():
+    """Length and parts of a value in the file, which is not kept in memory for that."""
+    c, n = fresh(), 24 * MIB + 17
+    value = bytes_of(n)
+    c.must("SET", "k", value)
+    move_on(c)
+    poll(lambda: kvd.rss() < 20 * MIB, 5)
+    with open(f"/proc/{kvd.pid}/clear_refs", "w") as f:
+        f.write("5")
+    before = kvd.rss()
+    is_(c("STRLEN", "k"), n, "STRLEN")
+    ok(c("GETRANGE", "k", 12345678, 12345777) == value[12345678:12345778], "GETRANGE of a small part")
+    is_(c("GETBIT", "k", 8 * (n - 1)), value[-1] >> 7, "GETBIT")
+    ok(c("MEMORY", "USAGE", "k") > n, "MEMORY USAGE")
+    ok(SANITIZED or peak(kvd) - before < 6 * MIB, "take little memory", f"{(peak(kvd) - before) / MIB:.1f} MiB")
+    random, wrong = rng("parts"), []
+    for _ in range(60):
+        size = random.choice((1, 100, 256 * KIB, 256 * KIB + 1, 600000, 3 * MIB))
+        start = random.choice((0, 256 * KIB - 1, 256 * KIB, random.randrange(n), n - 1, n, n + 5, n - size))
+        words = (start, start + size - 1) if random.randrange(2) or start >= n else (start - n, min(start - n + size - 1, -1))
+        expected = value[start:start + size] if words[0] >= 0 else value[words[0]:n + words[1] + 1]
+        if c(random.choice(("GETRANGE", "SUBSTR")), "k", *words) != expected:
+            wrong.append(words)
+    ok(not wrong, "parts of all kinds are right", *wrong[:5])
+    is_([c("GETRANGE", "k", *w) for w in ((5, 2), (-2, -5), (n, n + 9))], [b""] * 3, "empty ones, too")
+    is_([c("GETBIT", "k", 8 * n), c("GETBIT", "k", 8 * n + 10 ** 8)], [0, 0], "behind the end all is zero")
+    c.must("MULTI")
+    for words in (("STRLEN", "k"), ("GETRANGE", "k", 7, 9), ("APPEND", "k", "end"), ("GETRANGE", "k", -3, -1), ("STRLEN", "k"), ("GETBIT", "k", 7)):
+        c.must(*words)
+    is_(c("EXEC"), [n, value[7:10], n + 3, b"end", n + 3, value[0] & 1], "in a transaction with a change")
+    value += b"end"
+    move_on(c)
+    c.must("KVD.COMPACT", "SYNC")
+    ok(c("GETRANGE", "k", n - 5, n + 2) == value[-8:] and c("STRLEN", "k") == n + 3, "after a change and a compaction")
+    kvd.crash()
+    c = kvd.client(timeout=60)
+    move_on(c)
+    ok(c("GETRANGE", "k", 1000, 1009) == value[1000:1010], "after kill -9")
+    other = bytes_of(2 * MIB, "never asked for")
+    c.must("SET", "l", other)
+    move_on(c)
+    for bytes_before in (value[n // 2:n // 2 + 64], other[MIB:MIB + 64]):
+        for path in kvd.segments():
+            with open(path, "r+b") as f:
+                at = f.read().find(bytes_before)
+                if at >= 0:
+                    f.seek(at)
+                    f.write(bytes((bytes_before[0] ^ 1,)))
+    reply = c("GETRANGE", "k", n // 2 - 5, n // 2 + 5)
+    ok(isinstance(reply, Error) and reply.kind == "CORRUPT", "a damaged part answers CORRUPT", repr(reply)[:200])
+    ok(c("GETRANGE", "k", 1000, 1009) == value[1000:1010], "one that is whole is right")
+    for words in (("GETRANGE", "l", 0, 9), ("STRLEN", "l"), ("GETBIT", "l", 7)):
+        reply = c(*words)
+        ok(isinstance(reply, Error) and reply.kind == "CORRUPT", f"{words[0]} of what was never checked answers CORRUPT", repr(reply)[:200])
+    c.must("DEL", "k", "l")
+    is_(c("STRLEN", "l"), 0, "until it is deleted")
+
+
+run(test_interleaved, test_bitop_and_dump, test_others_are_served, test_overtaken, test_transactions, test_limits, test_parts)

@@ -643,6 +643,34 @@ int txn_get(struct txn *t, unsigned db, struct slice key, struct txn_value *ret)
 	return 0;
 }
 
+int txn_length(struct txn *t, unsigned db, struct slice key, size_t *ret)
+{
+	struct txn_value v;
+	int r = txn_get(t, db, key, &v);
+
+	if (r == 0)
+		*ret = v.data.len;
+	return r;
+}
+
+int txn_get_part(struct txn *t, unsigned db, struct slice key, size_t from, size_t n, struct txn_value *ret)
+{
+	struct txn_value v;
+	int r = txn_get(t, db, key, &v);
+
+	if (r)
+		return r;
+	from = from < v.data.len ? from : v.data.len;
+	v.data = slice(v.data.ptr + from, n < v.data.len - from ? n : v.data.len - from);
+	*ret = v;
+	return 0;
+}
+
+int txn_prepare_part(struct txn *t, unsigned db, struct slice key)
+{
+	return txn_prepare(t, db, key);
+}
+
 int txn_peek(struct txn *t, unsigned db, struct slice key, int64_t *ret_expire_ms)
 {
 	const struct entry *e = find_live(t->s, db, key);

@@ -95,8 +95,34 @@ static void test_damage(void)
 	is_int(record_decode(out, size, bind, &r, &got), RECORD_BAD, "ones are no record");
 }
 
+static void test_start(void)
+{
+	char out[64];
+	struct record r = { 0 };
+	size_t at = 0, len = 0;
+	uint32_t bind = record_bind(record_segment_seed(1, 2), 64), sum = 0, whole = 0;
+	unsigned shorter = 0;
+
+	record_encode(out, &sample, bind);
+	is_int(record_decode_start(out, 46, bind, &r, &at, &len, &sum, &whole), 0, "header and key alone are enough to read the value by pieces");
+	ok(at == 46 && len == 6 && slice_eq(r.key, sample.key) && r.type == RECORD_PUT, "and say where it is");
+	ok(crc_join(sum, crc_update(0, sample.value.ptr, 6), 6) == whole, "its checksum completes that of the record");
+	for (size_t n = 0; n < 46; n++)
+		shorter += record_decode_start(out, n, bind, &r, &at, &len, &sum, &whole) == RECORD_SHORT;
+	is_int(shorter, 46, "less is not enough");
+	unsigned refused = 0;
+	for (size_t bit = 0; bit < 46 * 8; bit++) {
+		out[bit / 8] ^= (char)(1 << bit % 8);
+		int r2 = record_decode_start(out, 46, bind, &r, &at, &len, &sum, &whole);
+		refused += r2 != 0 || crc_join(sum, crc_update(0, sample.value.ptr, 6), 6) != whole;
+		out[bit / 8] ^= (char)(1 << bit % 8);
+	}
+	is_int(refused, 44 * 8, "no flipped bit of header or key is accepted, but of the head check, which adds nothing");
+}
+
 int main(void)
 {
+	test_start();
 	test_sizes();
 	test_golden();
 	test_damage();
