@@ -61,15 +61,18 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	/* A loop with work to do now and then; a timer or the timeout of poll() serves as well. */
-	for (int round = 0; result == 0 && (round < ROUNDS || again < 1000); round++) {
-		if (round < ROUNDS)
-			result = write_all(store, round);
-		else
-			poll(NULL, 0, (int)again); /* nothing to do but upkeep, until that has come to rest */
-		if (result != 0 || (round < ROUNDS && now_ms() < due))
+	for (int round = 0; result == 0 && round < ROUNDS; round++) {
+		result = write_all(store, round);
+		if (result != 0 || now_ms() < due)
 			continue;
 		result = kvdstore_maintain(store, &again);
 		due = now_ms() + again;
+	}
+	/* Nothing to do but upkeep, until that has come to rest. */
+	for (again = 0; result == 0 && again < 1000;) {
+		result = kvdstore_maintain(store, &again);
+		if (again < 1000)
+			poll(NULL, 0, (int)again);
 	}
 	if (result == 0)
 		result = kvdstore_stats(store, &stats);
