@@ -556,6 +556,10 @@ static void end_power(struct world *w)
 		forget_durable(w);
 	}
 	*w->why = 0; /* what a dying machine answered counts for nothing; what it called durable does */
+	/* What it took back, as calls failed, may have reached the disk all the same. */
+	if (w->taken_back > w->count)
+		w->count = w->taken_back;
+	w->taken_back = 0;
 	store_close(w->store);
 	simdisk_power_cycle(w->disk);
 	reopen(w, "power loss");
