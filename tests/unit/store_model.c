@@ -655,7 +655,7 @@ int main(void)
 {
 	const char *seed = getenv("KVD_TEST_SEED"), *cases = getenv("KVD_TEST_CASES");
 	uint64_t first = seed ? strtoull(seed, NULL, 10) : 1;
-	uint64_t count = seed ? 1 : cases ? strtoull(cases, NULL, 10) : 2000, bad = 0;
+	uint64_t count = seed ? 1 : cases ? strtoull(cases, NULL, 10) : 1000, bad = 0;
 
 	diag("seeds %" PRIu64 " to %" PRIu64, first, first + count - 1);
 	for (uint64_t i = 0; i < count && bad < 5; i++)
