@@ -44,7 +44,7 @@ struct batch {
 /* What sorting takes beside the batch; it is kept from one to the next. */
 struct sorter {
 	struct batch_place *place, *other; /* other: of the pass before */
-	size_t place_cap, other_cap;
+	size_t place_cap; /* of both */
 	struct batch_op *op;
 	size_t op_cap;
 	struct buf keys;

@@ -110,27 +110,22 @@ static int compare(const void *x, const void *y, void *arg)
 	return order ? order : a->op < b->op ? -1 : 1;
 }
 
-static int reserve_places(struct batch_place **place, size_t *cap, size_t n)
-{
-	if (*cap >= n)
-		return 0;
-	free(*place);
-	*place = malloc(n * sizeof(**place));
-	*cap = *place ? n : 0;
-	return *place ? 0 : -ENOMEM;
-}
-
 static int reserve(struct sorter *w, const struct batch *b)
 {
-	if (reserve_places(&w->place, &w->place_cap, b->count) || reserve_places(&w->other, &w->other_cap, b->count))
-		return -ENOMEM;
+	if (w->place_cap < b->count) {
+		free(w->place);
+		free(w->other);
+		w->place = malloc(b->count * sizeof(*w->place));
+		w->other = malloc(b->count * sizeof(*w->other));
+		w->place_cap = w->place && w->other ? b->count : 0;
+	}
 	if (w->op_cap < b->count) {
 		free(w->op);
 		w->op = malloc(b->count * sizeof(*w->op));
 		w->op_cap = w->op ? b->count : 0;
 	}
 	buf_reset(&w->keys, SIZE_MAX);
-	return !w->op || buf_reserve(&w->keys, b->keys.len + 1) ? -ENOMEM : 0;
+	return !w->place_cap || !w->op || buf_reserve(&w->keys, b->keys.len + 1) ? -ENOMEM : 0;
 }
 
 static unsigned digit_of(const struct batch_place *p, unsigned digit)
@@ -152,11 +147,8 @@ static void sort_by_digit(struct sorter *w, size_t n, unsigned digit, const uint
 	for (size_t i = 0; i < n; i++)
 		w->other[at[digit_of(&w->place[i], digit)]++] = w->place[i];
 	struct batch_place *place = w->place;
-	size_t cap = w->place_cap;
 	w->place = w->other;
-	w->place_cap = w->other_cap;
 	w->other = place;
-	w->other_cap = cap;
 }
 
 /* By the heads, from the last byte to the first, and namespace; then, where those are the same, by all of the key. */
