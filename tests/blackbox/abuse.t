@@ -63,14 +63,6 @@ def grown(kvd, before, most, name):
         f"from {before} to {now}, limit {most}")
 
 
-def send_quietly(c, data):
-    try:
-        c.send(data)
-        return True
-    except OSError:
-        return False
-
-
 def test_announced_sizes():
     """Headers promise much and nothing follows: nothing may be allocated for them."""
     kvd = Kvd().start()

@@ -277,6 +277,15 @@ class Kvd:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
 
+def send_quietly(c, data):
+    """False: kvd has closed the connection."""
+    try:
+        c.send(data)
+        return True
+    except OSError:
+        return False
+
+
 def last_data(path):
     """Offset behind the last byte of a file that is not zero."""
     with open(path, "rb") as f:

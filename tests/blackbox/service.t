@@ -289,14 +289,6 @@ def stop_before_one_request():
     return wrong, took
 
 
-def send_quietly(c, data):
-    try:
-        c.send(data)
-        return True
-    except OSError:
-        return False
-
-
 def answer(c):
     try:
         return c.read()
