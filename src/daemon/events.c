@@ -145,16 +145,33 @@ int events_start(struct server *s)
 	return 0;
 }
 
+/*
+ * Who asks again while the last sync runs has been heard. Without its event a signal would end us at once, as before the events: none may come
+ * until it is ignored, which also discards one that waits. The other threads block all of them anyway.
+ */
+static void stop_signals(struct server *s)
+{
+	sigset_t stops, before;
+
+	sigemptyset(&stops);
+	sigaddset(&stops, SIGTERM);
+	sigaddset(&stops, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &stops, &before);
+	for (int i = 2; i >= 0; i--)
+		if (event_initialized(&s->signal_event[i]))
+			event_del(&s->signal_event[i]);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 void events_stop(struct server *s)
 {
-	struct event *events[] = { &s->pause_timer, &s->expire_timer, &s->watchdog_timer, &s->stop_timer, &s->tick_timer, &s->store_event,
-		&s->signal_event[2], &s->signal_event[1], &s->signal_event[0] };
+	struct event *events[] = { &s->pause_timer, &s->expire_timer, &s->watchdog_timer, &s->stop_timer, &s->tick_timer, &s->store_event };
 
 	accept_stop(s);
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (event_initialized(events[i]))
 			event_del(events[i]);
-	/* Who asks again while the last sync runs has been heard; as before the events it would end us at once. */
-	signal(SIGTERM, SIG_IGN);
-	signal(SIGINT, SIG_IGN);
+	stop_signals(s);
 }

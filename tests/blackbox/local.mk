@@ -38,6 +38,7 @@ EXTRA_DIST += $(blackbox_tests) \
 	tests/blackbox/kvdtest.py \
 	tests/blackbox/powerloss.py \
 	tests/blackbox/resp.py \
+	tests/blackbox/straced.py \
 	tests/blackbox/tap.py \
 	tests/blackbox/with_django.py \
 	tests/blackbox/with_node.js \

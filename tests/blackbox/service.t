@@ -10,6 +10,7 @@ import threading
 import time
 
 from kvdtest import *
+from straced import Faults
 
 
 def has(line):
@@ -122,9 +123,20 @@ def test_signals():
     is_(kvd.wait_exit(), 0, "and ends with 0")
     kvd.start()
     ok(kvd.client()("DBSIZE") >= n, "and what was answered is there")
-    for _ in range(3):
-        kvd.process.terminate()
-    is_(kvd.wait_exit(), 0, "SIGTERM several times is one")
+
+
+def test_signals_while_stopping():
+    """Who asks again has been heard: at no moment of the stop does a signal end it before it is done."""
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        kvd = Kvd().start()
+        kvd.client().must("SET", "a", "1")
+        # Whatever is done about signals takes long, so that some come between any two steps.
+        with Faults(kvd, "rt_sigaction", "delay_exit=30000"):
+            while kvd.process.poll() is None:
+                kvd.process.send_signal(sig)
+                time.sleep(0.001)
+        is_(kvd.wait_exit(), 0, f"{sig.name} again and again ends with 0", kvd.log)
+        ok("everything is on disk" in kvd.log, "and the last sync is waited for", kvd.log)
 
 
 def test_stop_with_idle_and_slow_clients():
@@ -343,6 +355,6 @@ def test_logging():
     ok(re.search(r"^<3>", log, re.M), "with <N> when the journal does", log)
 
 
-run(test_ready, test_recovery_status, test_watchdog, test_signals, test_stop_with_idle_and_slow_clients,
+run(test_ready, test_recovery_status, test_watchdog, test_signals, test_signals_while_stopping, test_stop_with_idle_and_slow_clients,
     test_shutdown_command, test_stop_under_load, test_stop_under_ping_pong, test_stop_answers_what_has_come,
     test_stop_lets_finish_one_request, test_deaf_manager, test_logging)
