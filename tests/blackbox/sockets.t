@@ -192,6 +192,8 @@ def test_read_only_directory():
         wrap = ["unshare", "-m", "sh", "-c", script, "sh"]
     code, log = kvd.fails(wrap=wrap)
     os.chmod(kvd.data, 0o700)
+    if log.startswith("mount:"):
+        raise Skip("no mounts here")
     ok(code is not None and 64 <= code <= 78 and kvd.data in log,
         f"a read-only data directory: a clear message ({code})", log)
 
