@@ -221,11 +221,11 @@ static void repair(const char *dir, const char *file)
 		fail(dir, "the repair did not leave what it should");
 }
 
-static void make_snapshot(struct store *s)
+static void make_snapshot(struct store *s, const char *name)
 {
 	struct store_snapshot_state st;
 
-	check(store_snapshot_begin(s, "sample", 0, NULL), s, "snapshot");
+	check(store_snapshot_begin(s, name, 0, NULL), s, "snapshot");
 	while (store_snapshot_state(s, &st), st.running)
 		wait_for(s);
 	check(st.last_result, NULL, st.problem);
@@ -278,10 +278,11 @@ static void make(const char *dir)
 	repair(dir, name);
 	s = open_store(dir, 0);
 	put(s, 0, "before the snapshot", "1");
-	make_snapshot(s);
+	make_snapshot(s, "sample");
 	put(s, 0, "behind the snapshot", "1");
 	make_checkpoint(s);
 	put(s, 0, "behind the checkpoint", "1");
+	make_snapshot(s, "indexed"); /* has the checkpoint in it */
 	delete(s, 0, "size:7");
 	close_store(s);
 }

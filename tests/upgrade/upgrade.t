@@ -78,7 +78,7 @@ def test_sample_is_complete():
         ok(not missing, f"{version}: it has records of every kind", missing, types)
         ok(any(c not in (0, "raw", None) for c in codecs), f"{version}: also compressed ones", codecs)
         ok(len(segments) > 2, f"{version}: several segments", segments)
-        for name in ("CATALOG", "CHECKPOINT", "snapshots/sample/MANIFEST", "damaged/INDEX"):
+        for name in ("CATALOG", "CHECKPOINT", "snapshots/sample/MANIFEST", "snapshots/indexed/CHECKPOINT", "damaged/INDEX"):
             ok(os.path.exists(os.path.join(data, name)), f"{version}: {name}")
         ok(len({line.split()[0] for line in expected(sample).splitlines()}) > 5, f"{version}: several databases")
 
@@ -89,6 +89,7 @@ def test_engine():
         data = unpack(sample, temp_dir())
         holds(data, expected(sample), f"{version}: every key is as it was")
         holds(os.path.join(data, "snapshots", "sample"), expected(sample, ".snapshot"), f"{version}: in the snapshot, too")
+        holds(os.path.join(data, "snapshots", "indexed"), expected(sample, ".indexed"), f"{version}: and in the one with a checkpoint")
         code, out, errors = run_sample("use", data)
         is_(code, 0, f"{version}: it is written to, merged and opened anew", errors)
         holds(data, expected(sample), f"{version}: and has what it had")
@@ -146,6 +147,32 @@ def test_daemon():
         c("DEL", "of the younger release")
         all_match(c, lines, f"{version}: and what was there")
         kvd.stop()
+
+
+def recovered_from_checkpoint(client):
+    flat = client.must("KVD.STATS")
+    return flat[flat.index(b"recovered_from_checkpoint") + 1]
+
+
+def test_snapshots():
+    """Verified, packed and put back by this release; a checkpoint in one is what the start begins with."""
+    for sample in SAMPLES:
+        version = os.path.basename(sample)[:-len(".tar.gz")]
+        for name, kind, indexed in (("sample", ".snapshot", 0), ("indexed", ".indexed", 1)):
+            data, kvd = unpack(sample, temp_dir()), Kvd()
+            code, out, errors = kvctl("snapshot", "verify", "--data-dir", data, name)
+            is_(code, 0, f"{version}: snapshot {name} is whole", out, errors)
+            archive = os.path.join(kvd.dir, "archive.tar")
+            with open(archive, "wb") as f:
+                done = subprocess.run([KVCTL, "snapshot", "export", "--data-dir", data, name], stdout=f, stderr=subprocess.PIPE, timeout=60 * PATIENCE)
+            is_(done.returncode, 0, f"{version}: snapshot {name} is packed", done.stderr)
+            code, out, errors = kvctl("snapshot", "restore", "--data-dir", kvd.data, archive)
+            is_(code, 0, f"{version}: snapshot {name} is put back elsewhere", out, errors)
+            kvd.start()
+            c = kvd.client()
+            is_(recovered_from_checkpoint(c), indexed, f"{version}: snapshot {name}: the start begins with a checkpoint, or not", kvd.log)
+            all_match(c, expected(sample, kind).splitlines(), f"{version}: snapshot {name} has every key as it was")
+            kvd.stop()
 
 
 # ---- formats to come ----
@@ -283,4 +310,4 @@ def test_newer_archive():
 
 if not SAMPLES or not os.path.exists(SAMPLE):
     skip_all("there are no samples, or the program that reads them is not built")
-run(test_sample_is_complete, test_engine, test_daemon, test_newer_store, test_newer_snapshot, test_newer_archive)
+run(test_sample_is_complete, test_engine, test_daemon, test_snapshots, test_newer_store, test_newer_snapshot, test_newer_archive)
