@@ -41,7 +41,7 @@ static const struct option options[] = {
 };
 
 /* The words the dispatcher's column of commands.def is written in; containers alone matter here. */
-enum { VALUE = 0, TXN = 0, NOW = 0, DANGEROUS = 0, KEYSPACE = 0, LISTENER = 0, LONG = 0, PART = 0, CONTAINER = 1, ALONE = 2 };
+enum { VALUE = 0, TXN = 0, NOW = 0, DANGEROUS = 0, KEYSPACE = 0, LISTENER = 0, LONG = 0, PART = 0, COMPARES = 0, CONTAINER = 1, ALONE = 2 };
 
 static const struct command {
 	const char *name;

@@ -25,6 +25,7 @@ enum row_how {
 	LISTENER = 128, /* allowed to a RESP2 client that has subscribed */
 	LONG = 256,     /* may ask for work on large values */
 	PART = 512,     /* beside VALUE: reads parts, so a large value is not fetched for it */
+	COMPARES = 1024, /* as LONG, but only when an argument is large as well */
 };
 
 /* The words of COMMAND that somebody here asks about. */

@@ -42,6 +42,28 @@ int large_value(struct call *call, const struct store_work *w, large_fill *fill,
 	return 0;
 }
 
+static int run_compare(struct store_work *w)
+{
+	w->result = slice_eq(w->in[0].data, w->in[1].data);
+	return 0;
+}
+
+int large_compare(struct call *call, const struct txn_value *v, struct slice argument, bool *ret_same)
+{
+	struct block *block = call_block(call, argument);
+	const struct store_work_input in[] = { { v->data, v->block, 0 }, { argument, block, 0 } };
+	const struct store_work asked = { .run = run_compare, .in = in, .inputs = 2 }, *done;
+
+	if (v->data.len != argument.len || !block) {
+		*ret_same = slice_eq(v->data, argument);
+		return 0;
+	}
+	int r = txn_work(call->txn, &asked, &done);
+	if (r == 0)
+		*ret_same = done->result;
+	return r;
+}
+
 /* The part of an input that lies in n bytes from `at` on, if any. */
 static void copy_part(const struct store_work_input *in, char *to, size_t at, size_t n)
 {

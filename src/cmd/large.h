@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What is done with values too large to be walked through, or written anew, on the owner's thread (from BLOCK_LEAST on): as work of a helper
- * thread, see store.h. A handler that uses this has LONG in its row. Inner door of the room.
+ * thread, see store.h. A handler that uses this has LONG or COMPARES in its row. Inner door of the room.
  */
 #ifndef CMD_LARGE_H
 #define CMD_LARGE_H
@@ -24,5 +24,8 @@ int large_make(struct store_work *w, large_fill *fill);
  * overlap and end within len. Also -EMSGSIZE.
  */
 int large_splice(struct call *call, const struct store_work_input *in, size_t inputs, size_t len, struct txn_value *ret);
+
+/* Whether a value is the same as an argument. 0 with *ret_same, STORE_PENDING or -ENOMEM. */
+int large_compare(struct call *call, const struct txn_value *v, struct slice argument, bool *ret_same);
 
 #endif

@@ -186,7 +186,7 @@ static int prepare_all(struct call *call)
 static bool asks_for_work(const struct cmd_client *c)
 {
 	for (size_t i = 0; i < c->queued; i++)
-		if (c->queue[i].command->how & LONG)
+		if ((c->queue[i].command->how & LONG) || ((c->queue[i].command->how & COMPARES) && c->queue[i].blocks))
 			return true;
 	return false;
 }

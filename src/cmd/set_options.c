@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cmd/set_options.h"
+#include "cmd/large.h"
 
 static const struct option_word {
 	const char *word;
@@ -61,17 +62,28 @@ bool set_options_expiry(struct call *call, const struct set_options *o, int64_t 
 	return !(o->given & OPT_EXPIRE) || expire_parse(call, o->expire, o->unit, o->absolute, ret_expire);
 }
 
-bool set_options_allow(const struct set_options *o, bool exists, const struct txn_value *old)
+int set_options_allow(struct call *call, const struct set_options *o, bool exists, const struct txn_value *old, bool *ret_allowed)
 {
+	bool same = false;
+	int r = exists && (o->given & (OPT_IFEQ | OPT_IFNE)) ? large_compare(call, old, o->compare, &same) : 0;
+
+	if (r)
+		return r;
 	switch (o->given & OPT_CONDITIONS) {
 	case OPT_NX:
-		return !exists;
+		*ret_allowed = !exists;
+		break;
 	case OPT_XX:
-		return exists;
+		*ret_allowed = exists;
+		break;
 	case OPT_IFEQ:
-		return exists && slice_eq(old->data, o->compare);
+		*ret_allowed = same;
+		break;
 	case OPT_IFNE:
-		return !exists || !slice_eq(old->data, o->compare);
+		*ret_allowed = !same;
+		break;
+	default:
+		*ret_allowed = true;
 	}
-	return true;
+	return 0;
 }

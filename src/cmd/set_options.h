@@ -32,7 +32,10 @@ struct set_options {
 bool set_options_read(struct call *call, size_t from, unsigned allowed, struct set_options *o);
 /* Leaves *ret_expire alone when none of the words was an expiry. False: an error was replied. */
 bool set_options_expiry(struct call *call, const struct set_options *o, int64_t *ret_expire);
-/* Whether the conditions hold; old->data is only looked at for IFEQ and IFNE. */
-bool set_options_allow(const struct set_options *o, bool exists, const struct txn_value *old);
+/*
+ * Whether the conditions hold; old->data is only looked at for IFEQ and IFNE. 0 with *ret_allowed, or, as large values are compared by a helper
+ * thread, STORE_PENDING or -ENOMEM.
+ */
+int set_options_allow(struct call *call, const struct set_options *o, bool exists, const struct txn_value *old, bool *ret_allowed);
 
 #endif

@@ -63,7 +63,8 @@ int string_set(struct call *call)
 	struct txn_value old = { .expire_ms = STORE_NO_EXPIRY };
 	int64_t expire = STORE_NO_EXPIRY;
 	struct set_options o = { 0 };
-	int found, r = 0;
+	bool go = false;
+	int found, r;
 
 	if (call->argc > 3 && (!set_options_read(call, 3, OPT_CONDITIONS | OPT_GET | OPT_KEEPTTL | OPT_EXPIRE, &o) ||
 				      !set_options_expiry(call, &o, &expire)))
@@ -71,8 +72,8 @@ int string_set(struct call *call)
 	found = read_old(call, &o, &old);
 	if (found && found != STORE_ABSENT)
 		return found;
-	bool go = set_options_allow(&o, found == 0, &old);
-	if (go) {
+	r = set_options_allow(call, &o, found == 0, &old, &go);
+	if (r == 0 && go) {
 		if (found == 0 && (o.given & OPT_KEEPTTL))
 			expire = old.expire_ms;
 		r = put_or_delete(call, call->argv[1], call->argv[2], expire, o.given & OPT_EXPIRE);
@@ -263,10 +264,12 @@ static int delete_if(struct call *call, const struct set_options *o)
 	int r = o->given ? txn_get(call->txn, call->client->db, call->argv[1], &v)
 			 : txn_peek(call->txn, call->client->db, call->argv[1], NULL);
 
-	if (r == 0 && !set_options_allow(o, true, &v))
-		r = STORE_ABSENT;
+	bool go = false;
+
 	if (r == 0)
-		r = call_delete(call, call->argv[1]);
+		r = set_options_allow(call, o, true, &v, &go);
+	if (r == 0)
+		r = go ? call_delete(call, call->argv[1]) : STORE_ABSENT;
 	if (r && r != STORE_ABSENT)
 		return r;
 	resp_int(&call->out, r == 0);

@@ -228,6 +228,35 @@ def crc64(data):
     return total
 
 
+def works(c):
+    stats = c.must("KVD.STATS")
+    return int(stats[stats.index(b"works") + 1])
+
+
+def test_compared():
+    """Large values are compared by a helper thread."""
+    c = fresh()
+    value = bytes_of(MIB)
+    other = value[:-1] + bytes((value[-1] ^ 1,))
+    for words, same, different, left in ((("SET", "k", "new", "IFEQ"), OK, None, b"new"), (("SET", "k", "new", "IFNE"), None, OK, value),
+            (("DELEX", "k", "IFEQ"), 1, 0, None), (("DELEX", "k", "IFNE"), 0, 1, value), (("DELIFEQ", "k"), 1, 0, None)):
+        for argument, reply, work in ((value, same, 1), (other, different, 1), (value[1:], different, 0), (b"short", different, 0)):
+            for transaction in (False, True):
+                c.must("SET", "k", value)
+                c.must("SET", "later", "0")
+                before = works(c)
+                if transaction:
+                    for request_ in (("MULTI",), ("INCR", "later"), (*words, argument), ("INCR", "later")):
+                        c.must(*request_)
+                got = c("EXEC") if transaction else c(*words, argument)
+                name = " ".join(w for w in words if w != "k") + f" of {len(argument)} bytes" + transaction * " in a transaction"
+                is_([got, works(c) - before], [[1, reply, 2] if transaction else reply, work], name)
+                if reply == same:
+                    ok(c("GET", "k") == left, "leaves the right value")
+    c.must("DEL", "k")
+    is_([c("SET", "k", "new", "IFEQ", value), c("DELEX", "k", "IFNE", value), c("SET", "k", "new", "IFNE", value)], [None, 0, OK], "none at all")
+
+
 def test_others_are_served():
     """While one client waits for long work, another one gets many answers."""
     c, other = fresh(), kvd.client(timeout=60)
@@ -239,8 +268,7 @@ def test_others_are_served():
         c.post("EXEC")
         seen = set()
         while not select.select([c.sock], [], [], 0)[0]:
-            stats = other.must("KVD.STATS")
-            seen.add(stats[stats.index(b"works") + 1])
+            seen.add(works(other))
         reply = c.read()
         if len(seen) >= 5:
             break
@@ -393,4 +421,4 @@ def test_parts():
     is_(c("STRLEN", "l"), 0, "until it is deleted")
 
 
-run(test_interleaved, test_bitop_and_dump, test_others_are_served, test_overtaken, test_transactions, test_limits, test_parts)
+run(test_interleaved, test_bitop_and_dump, test_compared, test_others_are_served, test_overtaken, test_transactions, test_limits, test_parts)
