@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include "base/num.h"
 
+/* Where nothing is written only what is needed is read: in parts of this size (or of one window), unless they are many. */
+enum { PART_SIZE = 1 << 20, MAX_PARTS = 16 };
+
 enum action { FIELD_GET, FIELD_SET, FIELD_INCRBY };
 enum overflow { OVERFLOW_WRAP, OVERFLOW_SAT, OVERFLOW_FAIL };
 
@@ -131,7 +134,8 @@ static size_t join_windows(struct fields *fields)
 	return size;
 }
 
-static int copy_windows(struct call *call, struct fields *fields, struct slice value)
+/* Windows of zeros. */
+static int make_windows(struct call *call, struct fields *fields)
 {
 	size_t size;
 	char *at;
@@ -149,13 +153,61 @@ static int copy_windows(struct call *call, struct fields *fields, struct slice v
 		return -ENOMEM;
 	memset(at, 0, size);
 	for (size_t i = 0; i < fields->windows; i++) {
-		struct window *w = &fields->window[i];
-		w->bytes = at;
-		at += w->end - w->first;
-		if (w->first < value.len)
-			memcpy(w->bytes, value.ptr + w->first, (w->end < value.len ? w->end : value.len) - w->first);
+		fields->window[i].bytes = at;
+		at += fields->window[i].end - fields->window[i].first;
 	}
 	return 0;
+}
+
+/* Fills windows from..to-1 with what there is of the value, or of a part of it that begins at `first`. */
+static void fill_windows(struct fields *fields, size_t from, size_t to, struct slice part, uint64_t first)
+{
+	for (size_t i = from; i < to; i++) {
+		const struct window *w = &fields->window[i];
+		uint64_t at = w->first - first, end = w->end - first;
+		if (at < part.len)
+			memcpy(w->bytes, part.ptr + at, (end < part.len ? end : part.len) - at);
+	}
+}
+
+/* The windows from number i on that are read together: one past the last. */
+static size_t find_part_end(const struct fields *fields, size_t i)
+{
+	uint64_t first = fields->window[i].first;
+
+	do
+		i++;
+	while (i < fields->windows && fields->window[i].end - first <= PART_SIZE);
+	return i;
+}
+
+static size_t count_parts(const struct fields *fields)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < fields->windows; i = find_part_end(fields, i))
+		n++;
+	return n;
+}
+
+/* All parts are asked for, before the request waits for those that are not at hand. */
+static int read_parts(struct call *call, struct fields *fields)
+{
+	int result = 0;
+
+	for (size_t i = 0, end; i < fields->windows; i = end) {
+		struct txn_value v;
+		uint64_t first = fields->window[i].first;
+		end = find_part_end(fields, i);
+		int r = txn_get_part(call->txn, call->client->db, call->argv[1], (size_t)first,
+			(size_t)(fields->window[end - 1].end - first), &v);
+		if (r == 0)
+			fill_windows(fields, i, end, v.data, first);
+		else if (r != STORE_PENDING)
+			return r;
+		result = r ? r : result;
+	}
+	return result;
 }
 
 static const struct window *find_window(const struct fields *fields, const struct field *f)
@@ -262,28 +314,50 @@ static int put_windows(struct call *call, const struct fields *fields, const str
 		       : txn_put_value(call->txn, call->client->db, call->argv[1], &value);
 }
 
-static int run_fields(struct call *call, struct fields *fields, const struct txn_value *old, bool absent)
+static bool reply_fields(struct call *call, const struct fields *fields)
 {
-	size_t need = (size_t)((fields->written + 7) / 8), len = old->data.len > need ? old->data.len : need;
 	bool changed = false;
-	int r;
 
-	if (len > STORE_MAX_VALUE)
-		return -EMSGSIZE;
-	r = copy_windows(call, fields, old->data);
-	if (r)
-		return r;
 	resp_array(&call->out, fields->n);
 	for (size_t i = 0; i < fields->n; i++)
 		changed |= run_field(call, &fields->field[i], find_window(fields, &fields->field[i]));
-	if (changed || (fields->written && (absent || len > old->data.len)))
-		return put_windows(call, fields, old, len, changed);
+	return changed;
+}
+
+static int write_fields(struct call *call, struct fields *fields)
+{
+	struct txn_value old = { .data = { "", 0 }, .expire_ms = STORE_NO_EXPIRY };
+	int found = txn_get(call->txn, call->client->db, call->argv[1], &old);
+	size_t need = (size_t)((fields->written + 7) / 8), len = old.data.len > need ? old.data.len : need;
+
+	if (found && found != STORE_ABSENT)
+		return found;
+	if (len > STORE_MAX_VALUE)
+		return -EMSGSIZE;
+	fill_windows(fields, 0, fields->windows, old.data, 0);
+	bool changed = reply_fields(call, fields);
+	return changed || found == STORE_ABSENT || len > old.data.len ? put_windows(call, fields, &old, len, changed) : 0;
+}
+
+static int show_fields(struct call *call, struct fields *fields)
+{
+	struct txn_value v = { .data = { "", 0 } };
+	int r = call_peek(call, call->argv[1], NULL);
+
+	if (r == 0 && count_parts(fields) <= MAX_PARTS) {
+		r = read_parts(call, fields);
+	} else if (r == 0) {
+		r = txn_get(call->txn, call->client->db, call->argv[1], &v);
+		fill_windows(fields, 0, fields->windows, v.data, 0);
+	}
+	if (r && r != STORE_ABSENT)
+		return r;
+	reply_fields(call, fields);
 	return 0;
 }
 
 static int run(struct call *call, bool read_only)
 {
-	struct txn_value old = { .data = { "", 0 }, .expire_ms = STORE_NO_EXPIRY };
 	struct fields fields = { 0 };
 	int r;
 
@@ -294,8 +368,10 @@ static int run(struct call *call, bool read_only)
 		return 0;
 	if (read_only && fields.written)
 		return call_error(call, "ERR BITFIELD_RO only supports the GET subcommand");
-	r = fields.written ? txn_get(call->txn, call->client->db, call->argv[1], &old) : call_get(call, call->argv[1], &old);
-	return r && r != STORE_ABSENT ? r : run_fields(call, &fields, &old, r == STORE_ABSENT);
+	r = make_windows(call, &fields);
+	if (r)
+		return r;
+	return fields.written ? write_fields(call, &fields) : show_fields(call, &fields);
 }
 
 int bitfield_bitfield(struct call *call)

@@ -376,6 +376,10 @@ def test_parts():
     is_(c("STRLEN", "k"), n, "STRLEN")
     ok(c("GETRANGE", "k", 12345678, 12345777) == value[12345678:12345778], "GETRANGE of a small part")
     is_(c("GETBIT", "k", 8 * (n - 1)), value[-1] >> 7, "GETBIT")
+    fields = (n - 1, 5, 12345678, n, 12345679, n + 5)
+    numbers = [value[at] if at < n else 0 for at in fields]
+    gets = [word for at in fields for word in ("GET", "u8", 8 * at)]
+    is_([c("BITFIELD_RO", "k", *gets), c("BITFIELD", "k", *gets)], [numbers] * 2, "fields that are only read")
     ok(c("MEMORY", "USAGE", "k") > n, "MEMORY USAGE")
     ok(not measured or kvd.peak() - before < 6 * MIB, "take little memory", f"{(kvd.peak() - before) / MIB:.1f} MiB")
     random, wrong = rng("parts"), []
@@ -387,12 +391,20 @@ def test_parts():
         if c(random.choice(("GETRANGE", "SUBSTR")), "k", *words) != expected:
             wrong.append(words)
     ok(not wrong, "parts of all kinds are right", *wrong[:5])
+    wrong = []
+    for i in range(30):
+        fields = [random.choice((random.randrange(n + 100), random.randrange(2 * MIB))) for _ in range(random.choice((1, 3, 15, 100)))]
+        numbers = [int.from_bytes(value[at:at + 7].ljust(7, b"\0"), "big") for at in fields]
+        if c("BITFIELD_RO", "k", *[word for at in fields for word in ("GET", "u56", 8 * at)]) != numbers:
+            wrong.append(fields)
+    ok(not wrong, "fields of all kinds, too", *wrong[:2])
     is_([c("GETRANGE", "k", *w) for w in ((5, 2), (-2, -5), (n, n + 9))], [b""] * 3, "empty ones, too")
     is_([c("GETBIT", "k", 8 * n), c("GETBIT", "k", 8 * n + 10 ** 8)], [0, 0], "behind the end all is zero")
     c.must("MULTI")
-    for words in (("STRLEN", "k"), ("GETRANGE", "k", 7, 9), ("APPEND", "k", "end"), ("GETRANGE", "k", -3, -1), ("STRLEN", "k"), ("GETBIT", "k", 7)):
+    for words in (("STRLEN", "k"), ("GETRANGE", "k", 7, 9), ("APPEND", "k", "end"), ("GETRANGE", "k", -3, -1), ("STRLEN", "k"), ("GETBIT", "k", 7),
+            ("BITFIELD_RO", "k", "GET", "u8", 8 * n)):
         c.must(*words)
-    is_(c("EXEC"), [n, value[7:10], n + 3, b"end", n + 3, value[0] & 1], "in a transaction with a change")
+    is_(c("EXEC"), [n, value[7:10], n + 3, b"end", n + 3, value[0] & 1, [ord("e")]], "in a transaction with a change")
     value += b"end"
     move_on(c)
     c.must("KVD.COMPACT", "SYNC")
@@ -414,7 +426,7 @@ def test_parts():
     reply = c("GETRANGE", "k", n // 2 - 5, n // 2 + 5)
     ok(isinstance(reply, Error) and reply.kind == "CORRUPT", "a damaged part answers CORRUPT", repr(reply)[:200])
     ok(c("GETRANGE", "k", 1000, 1009) == value[1000:1010], "one that is whole is right")
-    for words in (("GETRANGE", "l", 0, 9), ("STRLEN", "l"), ("GETBIT", "l", 7)):
+    for words in (("GETRANGE", "l", 0, 9), ("STRLEN", "l"), ("GETBIT", "l", 7), ("BITFIELD_RO", "l", "GET", "u8", 0)):
         reply = c(*words)
         ok(isinstance(reply, Error) and reply.kind == "CORRUPT", f"{words[0]} of what was never checked answers CORRUPT", repr(reply)[:200])
     c.must("DEL", "k", "l")
