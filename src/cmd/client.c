@@ -34,6 +34,7 @@ struct cmd_client *cmd_client_free(struct cmd_client *c)
 	monitor_leave(c);
 	cursors_leave(c);
 	store_fetch_free(c->fetch);
+	hold_end(c);
 	free(c->name);
 	free(c->lib_name);
 	free(c->lib_ver);

@@ -61,7 +61,7 @@ struct cmd_host {
 	int (*config_set)(void *arg, const struct slice *name, const struct slice *value, size_t n, size_t *ret_bad, struct buf *error);
 	/* True when the password is right; also true when none is set. *ret_required: one is set. */
 	bool (*auth)(void *arg, struct slice user, struct slice password, bool *ret_required);
-	/* Requests answer CMD_PAUSED from now on, for at most so many milliseconds; 0: the pause is over. */
+	/* Requests answer CMD_PAUSED from now on, for at most so many milliseconds; 0: those that have are to be run again. */
 	void (*pause)(void *arg, int64_t ms);
 	/* Closes the store and opens it again before the current turn ends; cmd_store_reopened() says when that is over. */
 	void (*reopen)(void *arg);

@@ -84,6 +84,8 @@ static void end_request(struct call *call)
 		multi_reset(c);
 	if (c->fetch)
 		store_fetch_reset(c->fetch);
+	if (c->waits)
+		hold_end(c);
 }
 
 /* Commits, or aborts and turns the reply into an error. */
@@ -126,9 +128,11 @@ static int park(struct call *call)
 	txn_abort(call->txn);
 	call->txn = NULL;
 	r = store_fetch_start(call->client->fetch);
-	if (r == 0)
-		call->env->counters.parked++;
-	return r;
+	if (r)
+		return r;
+	call->env->counters.parked++;
+	hold_wait(call);
+	return 0;
 }
 
 /* One run in one transaction. STORE_PENDING: the request is parked, nothing happened. */
@@ -351,7 +355,7 @@ enum cmd_status cmd_run(
 	*ret = (struct cmd_result){ .replies = 1 };
 	if (admit(&call)) {
 		c->last = call.command;
-		if (c->env->pause_end_ms && pause_applies(&call))
+		if ((c->env->pause_end_ms && pause_applies(&call)) || (c->env->hold.client && hold_applies(&call)))
 			status = CMD_PAUSED;
 		else if (c->multi && !(call.command->how & NOW))
 			multi_queue(&call);

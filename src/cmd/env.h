@@ -76,6 +76,13 @@ enum event_kind {
 	EVENT_MISS = 64     /* m */
 };
 
+/* Keys that a request holds which was overtaken too often: hold.c. */
+enum { HOLD_BITS = 4096 };
+struct hold {
+	struct cmd_client *client; /* NULL: none does */
+	uint64_t keys[HOLD_BITS / 64]; /* by their hashes */
+};
+
 struct crc64;
 struct watch;
 struct cursors;
@@ -114,6 +121,7 @@ struct cmd_env {
 	char reopen_problem[256];
 	int64_t pause_end_ms; /* CLIENT PAUSE: store_now() of its end, 0: there is none */
 	bool pause_all;
+	struct hold hold;
 };
 
 struct queued {
@@ -137,6 +145,7 @@ struct cmd_client {
 	struct command *seen;            /* looked up last, the first guess of the next lookup */
 	uint64_t last_write;             /* position of its last commit */
 	struct store_fetch *fetch;       /* made when first needed */
+	size_t waits;                    /* how often its request has been parked */
 	/* What CMD_WAIT waits for when it is more than a position, and the reply then; NULL: nothing. */
 	bool (*wait_over)(struct cmd_client *c);
 	void (*wait_reply)(struct call *call, bool reached);

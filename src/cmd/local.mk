@@ -19,6 +19,7 @@ libcmd_la_SOURCES = \
 	src/cmd/event.c \
 	src/cmd/expire.c \
 	src/cmd/glob.c \
+	src/cmd/hold.c \
 	src/cmd/index.c src/cmd/index.h \
 	src/cmd/info.c \
 	src/cmd/key.c src/cmd/key_specs.c \

@@ -120,6 +120,11 @@ bool call_is_secret(const struct call *call, size_t i); /* a word that no log ma
 /* pause.c: whether the request has to wait until the pause is over. */
 bool pause_applies(const struct call *call);
 
+/* hold.c: a request has to wait; it is done, or its client goes; whether one has to wait until another is done. */
+void hold_wait(struct call *call);
+void hold_end(struct cmd_client *c);
+bool hold_applies(const struct call *call);
+
 /* debug.c: false: an error was replied. */
 bool debug_is_allowed(struct call *call);
 

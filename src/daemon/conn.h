@@ -6,7 +6,7 @@
  *   ready     it has work that does not need the socket (more requests than one turn takes, a fetch has come): next turn
  *   stalled   ready, but the store is behind: it has its turn when that is over
  *   parked    the request at the head of the input waits for records from the disk
- *   paused    likewise until CLIENT PAUSE is over (parked as well)
+ *   paused    likewise until CLIENT PAUSE is over, or another request with its keys (parked as well)
  *   waiting   the last request waits for the durable position (WAITAOF)
  *   closing   no request is taken any more; it ends when the last reply has left
  *   dead      it ends with this turn; nothing may touch its socket

@@ -35,6 +35,7 @@ struct fetch_item {
 	bool joins;              /* or nothing: it waits for the scrub */
 	uint64_t rollbacks, number; /* of what is young: its place may be given out again after others, or in another segment than of this number */
 	enum item_state state;
+	bool used;               /* by the last run of the request */
 	int error;
 	struct fetched fetched;
 };
@@ -72,20 +73,52 @@ static void free_part(struct part *part)
 	free(part);
 }
 
+static void free_item(struct store_fetch *f, struct fetch_item *item)
+{
+	if (item->segment)
+		slots_unpin(f->store, item->segment);
+	block_unref(item->fetched.block);
+	work_free(item->work);
+	free_part(item->part);
+	free(item);
+}
+
 void store_fetch_reset(struct store_fetch *f)
 {
 	while (f->first) {
 		struct fetch_item *item = f->first;
 		f->first = item->next;
-		if (item->segment)
-			slots_unpin(f->store, item->segment);
-		block_unref(item->fetched.block);
-		work_free(item->work);
-		free_part(item->part);
-		free(item);
+		free_item(f, item);
 	}
 	f->last = f->hint = NULL;
 	f->bytes = f->work_bytes = 0;
+}
+
+static uint64_t count_bytes(const struct fetch_item *item)
+{
+	if (item->part)
+		return item->part->n;
+	return item->segment ? locator_size(item->where) : 0;
+}
+
+/* What the last run did not ask for again is of keys that others have written anew: a request that is overtaken must not heap that up. */
+static void drop_unused(struct store_fetch *f)
+{
+	struct fetch_item **link = &f->first, *item;
+
+	f->last = f->hint = NULL;
+	while ((item = *link)) {
+		if (item->used || item->state != ITEM_READY) {
+			item->used = false;
+			f->last = item;
+			link = &item->next;
+			continue;
+		}
+		*link = item->next;
+		f->bytes -= count_bytes(item);
+		f->work_bytes -= item->work ? item->work->room : 0;
+		free_item(f, item);
+	}
 }
 
 struct store_fetch *store_fetch_free(struct store_fetch *f)
@@ -111,6 +144,7 @@ static struct fetch_item *add_item(struct store_fetch *f)
 	if (!item)
 		return NULL;
 	item->fetch = f;
+	item->used = true;
 	if (f->last)
 		f->last->next = item;
 	else
@@ -160,6 +194,12 @@ static bool is_record(const struct store_fetch *f, const struct fetch_item *item
 	return item->where == where && !item->part && !(item->fetched.young && is_young_gone(f->store, item));
 }
 
+static struct fetch_item *use_item(struct fetch_item *item)
+{
+	item->used = true;
+	return item;
+}
+
 /* The record of this locator; NULL: it is not on the list. Keys are usually asked for in the order they were listed. */
 static struct fetch_item *find_record(struct store_fetch *f, uint64_t where)
 {
@@ -167,10 +207,10 @@ static struct fetch_item *find_record(struct store_fetch *f, uint64_t where)
 
 	for (item = start; item; item = item->next)
 		if (is_record(f, item, where))
-			return item;
+			return use_item(item);
 	for (item = f->first; item != start; item = item->next)
 		if (is_record(f, item, where))
-			return item;
+			return use_item(item);
 	return NULL;
 }
 
@@ -209,7 +249,7 @@ static struct fetch_item *find_part(struct store_fetch *f, uint64_t where, bool 
 {
 	for (struct fetch_item *item = f->first; item; item = item->next)
 		if (item->part && item->where == where && item->part->learns == learns && item->part->from == from && item->part->n == n)
-			return item;
+			return use_item(item);
 	return NULL;
 }
 
@@ -308,10 +348,10 @@ static struct fetch_item *find_work(struct store_fetch *f, const struct store_wo
 
 	for (item = start; item; item = item->next)
 		if (item->work && work_is(item->work, asked))
-			return item;
+			return use_item(item);
 	for (item = f->first; item != start; item = item->next)
 		if (item->work && work_is(item->work, asked))
-			return item;
+			return use_item(item);
 	return NULL;
 }
 
@@ -362,9 +402,9 @@ int fetch_join(struct store_fetch *f)
 
 int fetch_joined(const struct store_fetch *f)
 {
-	for (const struct fetch_item *item = f->first; item; item = item->next)
+	for (struct fetch_item *item = f->first; item; item = item->next)
 		if (item->joins)
-			return item->state == ITEM_READY ? item->error : STORE_PENDING;
+			return use_item(item)->state == ITEM_READY ? item->error : STORE_PENDING;
 	return STORE_ABSENT;
 }
 
@@ -485,6 +525,7 @@ int store_fetch_start(struct store_fetch *f)
 	struct store *s = f->store;
 	int r = 0;
 
+	drop_unused(f);
 	pthread_mutex_lock(&s->pool.lock);
 	for (struct fetch_item *item = f->first; item && r == 0; item = item->next) {
 		if (item->state != ITEM_LISTED)

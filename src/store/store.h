@@ -355,8 +355,8 @@ int store_view_read(struct store_view *v, struct txn *t, struct slice *ret_value
 
 /*
  * A handler that gets STORE_PENDING aborts and is run again when its records have been fetched. Before it aborts, whoever runs it may
- * name the other keys it will need, so that they are fetched together. The fetched records stay with the store_fetch until it is reset,
- * so the second run cannot miss them again.
+ * name the other keys it will need, so that they are fetched together. The fetched records stay with the store_fetch as long as the
+ * runs ask for them, until it is reset, so the second run cannot miss them again.
  */
 struct store_fetch *store_fetch_new(struct store *s, void *token); /* NULL: no memory */
 struct store_fetch *store_fetch_free(struct store_fetch *f);       /* also in flight: the result is then dropped */
@@ -365,7 +365,10 @@ void store_fetch_reset(struct store_fetch *f);                     /* the reques
 int txn_prepare(struct txn *t, unsigned db, struct slice key);
 /* The same for a request that asks for a part or the length: a large value is left to that. */
 int txn_prepare_part(struct txn *t, unsigned db, struct slice key);
-/* Begins the listed reads on the fetch threads; options.fetched(token) comes when all are done. 0, or -ENOMEM. */
+/*
+ * Begins the listed reads on the fetch threads; options.fetched(token) comes when all are done. What was read before and not asked for since the last
+ * call is dropped: others have written it anew. 0, or -ENOMEM.
+ */
 int store_fetch_start(struct store_fetch *f);
 
 /* ---- work on large values ---- */

@@ -5,6 +5,7 @@ Commands that walk through a large value or make one from it, which helper threa
 clients write meanwhile, in transactions, after disconnects and on a full disk; and nobody waits for them.
 """
 import select
+import threading
 
 from kvdtest import *
 
@@ -314,6 +315,45 @@ def test_overtaken():
     ok(len(got) == n and got[2:] == old[2:] and got[1] in (0, 1), "kill -9 meanwhile: the value is whole")
 
 
+class Writer:
+    """A client that gives a key one value after the other, as fast as it can, from a thread of its own."""
+
+    def __init__(self, key):
+        self.c, self.key, self.stop, self.answers = kvd.client(timeout=60), key, False, []
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        while not self.stop:
+            self.answers.append(self.c("SET", self.key, f"{len(self.answers):09}"))
+
+    def wait(self, n):
+        """Until it has written so often, and n times more."""
+        n += len(self.answers)
+        poll(lambda: len(self.answers) >= n or not self.thread.is_alive(), 10)
+
+    def end(self):
+        self.stop = True
+        self.thread.join()
+        return self.answers
+
+
+def test_always_overtaken():
+    """What others would overtake for ever ends all the same: at some time they wait for it."""
+    c, far = fresh(), 64 * MIB
+    for words, reply in ((("SETRANGE", "k", far, "x"), far + 1), (("SETBIT", "k", 8 * far + 7, 1), 0), (("EXEC",), [far + 1, 1])):
+        writer = Writer("k")
+        writer.wait(10)
+        if words[0] == "EXEC":
+            for request_ in (("MULTI",), ("SETRANGE", "k", far, "x"), ("INCR", "done")):
+                c.must(*request_)
+        got = c(*words)
+        writer.wait(2)
+        answers = writer.end()
+        is_(got, reply, f"{words[0]} is answered")
+        ok(len(answers) > 12 and set(answers) == {OK}, "so are the others", set(answers))
+
+
 def test_transactions():
     """What EXEC runs is run once, however often it has to wait; commands in it see what those before them wrote."""
     c, seen = fresh(), kvd.client(timeout=60)
@@ -433,4 +473,4 @@ def test_parts():
     is_(c("STRLEN", "l"), 0, "until it is deleted")
 
 
-run(test_interleaved, test_bitop_and_dump, test_compared, test_others_are_served, test_overtaken, test_transactions, test_limits, test_parts)
+run(test_interleaved, test_bitop_and_dump, test_compared, test_others_are_served, test_overtaken, test_always_overtaken, test_transactions, test_limits, test_parts)

@@ -39,6 +39,7 @@ struct txn {
 struct key_ref {
 	unsigned db;
 	struct slice key;
+	uint64_t position; /* of the version that is fetched */
 };
 
 struct store_fetch {
@@ -590,21 +591,21 @@ static void note(struct txn *t, struct txn_op op)
 	t->dirty = true;
 }
 
-static bool is_ready(const struct txn *t, unsigned db, struct slice key)
+static bool is_listed(const struct store_fetch *f, const struct key_ref *ref)
 {
-	for (size_t i = 0; t->fetch && t->fetch->ready && i < t->fetch->n; i++)
-		if (t->fetch->key[i].db == db && slice_eq(t->fetch->key[i].key, key))
+	for (size_t i = 0; i < f->n; i++)
+		if (f->key[i].db == ref->db && slice_eq(f->key[i].key, ref->key) && f->key[i].position == ref->position)
 			return true;
 	return false;
 }
 
-static void list_for_fetch(struct store_fetch *f, unsigned db, struct slice key)
+static void list_for_fetch(struct store_fetch *f, const struct key_ref *ref)
 {
+	struct slice key = ref->key;
 	char *copy;
 
-	for (size_t i = 0; i < f->n; i++)
-		if (f->key[i].db == db && slice_eq(f->key[i].key, key))
-			return;
+	if (is_listed(f, ref))
+		return;
 	if (f->n == f->cap) {
 		f->cap = f->cap ? 2 * f->cap : 8;
 		f->key = must(realloc(f->key, f->cap * sizeof(*f->key)));
@@ -612,17 +613,18 @@ static void list_for_fetch(struct store_fetch *f, unsigned db, struct slice key)
 	copy = must(malloc(key.len + 1));
 	if (key.len)
 		memcpy(copy, key.ptr, key.len);
-	f->key[f->n++] = (struct key_ref){ db, slice(copy, key.len) };
+	f->key[f->n++] = (struct key_ref){ ref->db, slice(copy, key.len), ref->position };
 }
 
 int txn_prepare(struct txn *t, unsigned db, struct slice key)
 {
 	const struct entry *e = find_live(t->s, db, key);
+	const struct key_ref ref = { db, key, e ? e->position : 0 };
 
-	if (!e || !e->cold || is_ready(t, db, key))
+	if (!e || !e->cold || (t->fetch && t->fetch->ready && is_listed(t->fetch, &ref)))
 		return 0;
 	if (t->fetch)
-		list_for_fetch(t->fetch, db, key);
+		list_for_fetch(t->fetch, &ref);
 	return STORE_PENDING;
 }
 

@@ -834,6 +834,69 @@ static void test_pause(void)
 	fixture_close();
 }
 
+/* ---- requests that are overtaken ---- */
+
+/* Runs a request that is overtaken again and again, until the writes of others are left lying; how often it was run. */
+static int run_overtaken(const char *line)
+{
+	int runs = 0;
+
+	for (fx.status = CMD_DONE; fx.status != CMD_PAUSED && runs < 100; runs++) {
+		model_make_cold(fx.store, 0, SLICE("a"));
+		run_line(0, line);
+		store_poll(fx.store);
+		run_line(1, "SET a 1");
+	}
+	return runs;
+}
+
+static void test_hold(void)
+{
+	fixture_open();
+	run_line(0, "MSET a 1 b 1 other 1");
+	run_line(2, "MULTI");
+	run_line(2, "GET c");
+	run_line(2, "SET a 2");
+	ok(run_overtaken("APPEND a x") == 5, "a request that is overtaken four times holds its key");
+	fx.unpaused = 0;
+	paused_is(2, "EXEC", true);
+	paused_is(1, "RENAME b a", true);
+	paused_is(1, "FLUSHALL", true);
+	paused_is(1, "KVD.DELRANGE b c", true);
+	paused_is(1, "EXISTS a", false);
+	paused_is(1, "SET b 1", false);
+	run_line(3, "MULTI");
+	paused_is(3, "SET a 3", false);
+	is_int(fx.unpaused, 0, "until it is done");
+	line_is(0, "APPEND a x", ":2\n");
+	is_int(fx.unpaused, 1, "then the host is told");
+	line_is(2, "EXEC", "*2\n$-1\n+OK\n");
+	line_is(1, "SET a 1", "+OK\n");
+	line_is(3, "EXEC", "*1\n+OK\n");
+
+	run_line(0, "MULTI");
+	run_line(0, "INCR b");
+	run_line(0, "APPEND a x");
+	ok(run_overtaken("EXEC") == 13, "a transaction does after more runs, as it waits for each of its commands");
+	paused_is(1, "SET b 1", true);
+	for (int i = 0; i < 10; i++) {
+		model_make_cold(fx.store, 0, SLICE("other"));
+		run_line(2, "APPEND other x");
+		store_poll(fx.store);
+		run_line(1, "SET other 1");
+	}
+	ok(fx.status == CMD_DONE, "one request at a time does so");
+	fx.client[0] = cmd_client_free(fx.client[0]);
+	is_int(fx.unpaused, 2, "one whose client goes is over as well");
+	paused_is(1, "SET b 1", false);
+	model_make_cold(fx.store, 0, SLICE("other"));
+	run_line(2, "APPEND other x");
+	paused_is(1, "SET other 2", true);
+	store_poll(fx.store);
+	line_is(2, "APPEND other x", ":2\n");
+	fixture_close();
+}
+
 /* ---- MONITOR ---- */
 
 /* Takes the time off the lines pushed to client i; the rest is compared. */
@@ -1247,6 +1310,7 @@ int main(void)
 	test_replies();
 	test_clients();
 	test_pause();
+	test_hold();
 	test_monitor();
 	test_slowlog();
 	test_histogram();

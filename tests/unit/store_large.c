@@ -315,6 +315,35 @@ static void test_work(void)
 	fx_done(&f);
 }
 
+/* A request that is overtaken again and again has memory for its last try only. */
+static void test_work_overtaken(void)
+{
+	struct fx f;
+	struct store_stats stats;
+	bool pending = true;
+	int token;
+
+	fx_init(&f, simdisk_new(1));
+	fx_must_open(&f);
+	struct store_fetch *fetch = store_fetch_new(f.store, &token);
+	atomic_store(&may_go, true);
+	for (unsigned i = 0; i < 20; i++) {
+		put_block(&f, "a", (char)('a' + i), MIB);
+		pending &= append_letter(&f, fetch, "a") == STORE_PENDING;
+		wait_tokens(&f, i + 1);
+	}
+	ok(pending, "work is begun anew whenever the value was written anew");
+	fx_put(&f, "b", "behind it");
+	is_int(fx_wait(&f), 0, "all is written");
+	store_poll(f.store);
+	store_stats(f.store, &stats);
+	ok(stats.block_bytes < 8 * MIB, "what was made of older values is not kept (%d bytes)", (int)stats.block_bytes);
+	is_int(append_letter(&f, fetch, "a"), 0, "and it ends");
+	store_fetch_free(fetch);
+	fx_close(&f);
+	fx_done(&f);
+}
+
 /* What was taken back may have its place in the log given to something else. */
 static void test_work_rolled_back(void)
 {
@@ -357,6 +386,7 @@ static void test_work_rolled_back(void)
 int main(void)
 {
 	test_work();
+	test_work_overtaken();
 	test_work_rolled_back();
 	test_by_reference();
 	test_failing_writes();
