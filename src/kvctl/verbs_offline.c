@@ -168,16 +168,13 @@ int verb_dump(struct kvctl *k, const struct args *a)
 	struct offline_job j = { .k = k };
 	struct offline_report report;
 	struct error e = { 0 };
-	char path[PATHS_MAX], *slash;
+	char path[PATHS_MAX];
 	enum kvctl_exit code = take_path(k, args_at(a, 0), path);
 
 	if (code)
 		return code;
 	args_option(a, "prefix", &j.prefix);
-	slash = strrchr(path, '/');
-	if (slash)
-		*slash = '\0';
-	if (offline_dump(&io_system, slash == path ? "/" : slash ? path : ".", slash ? slash + 1 : path, show_all, &j, &report, &e))
+	if (offline_dump(&io_system, path, show_all, &j, &report, &e))
 		return refuse(k, KVCTL_REFUSED, "%s", e.text);
 	return report.damaged ? KVCTL_REFUSED : KVCTL_DONE;
 }

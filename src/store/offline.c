@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 
 #include "store/survey.h"
 
@@ -141,27 +142,29 @@ int offline_verify(struct io *io, const char *path, offline_each *each, void *ar
 
 /* ---- one file ---- */
 
-static int begin_dump(struct io *io, int fd, const char *file, struct segment *ret, uint64_t *ret_limit, struct error *e)
+/* path names the file in messages. */
+static int begin_dump(struct io *io, int fd, const char *path, struct segment *ret, uint64_t *ret_limit, struct error *e)
 {
-	char head[SEGMENT_HEADER];
+	char head[SEGMENT_HEADER], name[SEGMENT_NAME_SIZE];
 	struct stat st;
 	uint64_t first;
 	ssize_t n = io->pread(io, fd, head, sizeof(head), 0, 0);
 
 	if (n < 0)
-		return error_set(e, (int)n, "%s: %s", file, strerror((int)-n));
+		return error_set(e, (int)n, "%s: %s", path, strerror((int)-n));
 	if (n < (ssize_t)sizeof(head))
-		return error_set(e, -EUCLEAN, "%s: shorter than the header of a segment", file);
+		return error_set(e, -EUCLEAN, "%s: shorter than the header of a segment", path);
 	/* Whatever the name says: a copy under another name can be looked at, too. */
 	struct error why = { 0 };
 	uint64_t id = get_le64(head + 16), number = get_le64(head + 24);
 	int r = segment_check_header(io, fd, id, number, &first, &why);
-	if (r)
-		return error_set(e, r, "%s: not a segment, or its header is damaged (%s)", file, why.text);
+	segment_name(name, number);
+	if (r) /* the reason begins with the name that the number would give */
+		return error_set(e, r, "%s: not a segment, or its header is damaged (%s)", path, why.text + strlen(name) + 2);
 	*ret = (struct segment){ .number = number, .first = first, .seed = record_segment_seed(id, number) };
 	r = io->fstat(io, fd, &st);
 	*ret_limit = r ? 0 : (uint64_t)st.st_size;
-	return r ? error_set(e, r, "%s: %s", file, strerror(-r)) : 0;
+	return r ? error_set(e, r, "%s: %s", path, strerror(-r)) : 0;
 }
 
 static int dump_records(struct io *io, int fd, const char *file, const struct segment *g, uint64_t limit, offline_each *each, void *arg,
@@ -188,23 +191,37 @@ static int dump_records(struct io *io, int fd, const char *file, const struct se
 	return r == VERIFY_END ? 0 : r;
 }
 
-int offline_dump(struct io *io, const char *dir, const char *file, offline_each *each, void *arg, struct offline_report *ret, struct error *e)
+/* Opens a file by its path: a descriptor or a negative errno. */
+static int open_path(struct io *io, const char *path)
 {
+	const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
+	char *dir = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+	int d = dir ? io->open_dir(io, dir) : -ENOMEM, fd = d;
+
+	if (d >= 0) {
+		fd = *file ? io->open(io, d, file, O_RDONLY, 0) : -EISDIR;
+		io->close(io, d);
+	}
+	free(dir);
+	return fd;
+}
+
+int offline_dump(struct io *io, const char *path, offline_each *each, void *arg, struct offline_report *ret, struct error *e)
+{
+	const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
 	struct segment g;
 	uint64_t limit;
-	int d = io->open_dir(io, dir), fd = d < 0 ? d : io->open(io, d, file, O_RDONLY, 0);
-	int r = fd < 0 ? error_set(e, fd, "%s/%s: %s", dir, file, strerror(-fd)) : begin_dump(io, fd, file, &g, &limit, e);
+	int fd = open_path(io, path);
+	int r = fd < 0 ? error_set(e, fd, "%s: %s", path, strerror(-fd)) : begin_dump(io, fd, path, &g, &limit, e);
 
 	*ret = (struct offline_report){ 0 };
 	if (r == 0) {
 		ret->segments = 1;
 		r = dump_records(io, fd, file, &g, limit, each, arg, ret);
 		if (r)
-			error_set(e, r, "%s: %s", file, strerror(-r));
+			error_set(e, r, "%s: %s", path, strerror(-r));
 	}
 	if (fd >= 0)
 		io->close(io, fd);
-	if (d >= 0)
-		io->close(io, d);
 	return r;
 }

@@ -51,7 +51,7 @@ typedef void offline_each(void *arg, const struct offline_item *item);
 int offline_verify(struct io *io, const char *path, offline_each *each, void *arg, struct offline_report *ret, struct error *e);
 
 /* Calls each() for every record of one segment file, and for what is damaged between them. */
-int offline_dump(struct io *io, const char *dir, const char *file, offline_each *each, void *arg, struct offline_report *ret, struct error *e);
+int offline_dump(struct io *io, const char *path, offline_each *each, void *arg, struct offline_report *ret, struct error *e);
 
 /*
  * Makes a damaged store openable again, deleting nothing: damaged bytes and files are copied into damaged/, listed there in the file INDEX, and replaced in

@@ -51,6 +51,11 @@ def test_repair():
     ok(code == 1 and os.path.basename(path) in out and '"key-07"' in out, "damage is found, with file and key", out)
     code, out, _ = kvctl("dump", path, "--prefix", "key-07")
     ok(code == 1 and out.count("good") == 1 and out.count("DAMAGED") == 1, "and seen in a dump", out)
+    for name in ("/nothing-there", "nothing-there", "./nothing-there", "/nothing-there/x"):
+        is_(kvctl("dump", name)[2], f"kvctl: {name}: No such file or directory\n", f"dump of {name} names it as it was given")
+    is_(kvctl("dump", "/")[2], "kvctl: /: Is a directory\n", "dump of a directory says so")
+    is_(kvctl("dump", "/etc/passwd")[2], "kvctl: /etc/passwd: not a segment, or its header is damaged (damaged at offset 0: no segment header)\n",
+        "dump of another file does, too")
     code, out, _ = kvctl("dump", "--json", path)
     rows = [json.loads(line) for line in out.splitlines()]
     ok(len(rows) == 40 and sum(not row["good"] for row in rows) == 1, "also in JSON")

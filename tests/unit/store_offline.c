@@ -271,7 +271,7 @@ static void test_whole(void)
 	ok(n == k && memcmp(x, y, n) == 0 && seen.n == 0, "which leaves it as it is");
 	simdisk_free(before);
 	simdisk_kill(m.disk);
-	is_int(offline_dump(simdisk_io(m.disk), "sim", SEG1, see, &seen, &report, &e), 0, "its segment is listed");
+	is_int(offline_dump(simdisk_io(m.disk), "sim/" SEG1, see, &seen, &report, &e), 0, "its segment is listed");
 	ok(seen.n == report.records && report.records == 16 && report.damaged == 0, "record by record");
 	fx_init(&f, m.disk);
 	fx_must_open(&f);
