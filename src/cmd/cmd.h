@@ -35,6 +35,7 @@ struct cmd_client_facts {
 
 /* The daemon's numbers that INFO and KVD.STATS show. */
 struct cmd_host_stats {
+	const char *executable, *config_file; /* absolute paths, "": none; valid until the request is done */
 	uint64_t start_wall_ms, uptime_s;
 	uint64_t connections_received, connections_rejected, connected_clients, blocked_clients, max_clients;
 	uint64_t net_input_bytes, net_output_bytes;

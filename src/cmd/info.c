@@ -129,9 +129,8 @@ static void print_server(struct page *p)
 		"gcc_version:%s\r\nprocess_id:%ld\r\nrun_id:%s\r\ntcp_port:0\r\nserver_time_usec:%llu\r\n",
 		__VERSION__, (long)getpid(), p->call->env->run_id, (ull)clock_wall_ms(&clock_system) * 1000);
 	buf_printf(p->out,
-		"uptime_in_seconds:%llu\r\nuptime_in_days:%llu\r\nhz:10\r\nconfigured_hz:10\r\nexecutable:"
-		"\r\nconfig_file:\r\n",
-		(ull)h->uptime_s, (ull)h->uptime_s / 86400);
+		"uptime_in_seconds:%llu\r\nuptime_in_days:%llu\r\nhz:10\r\nconfigured_hz:10\r\nexecutable:%s\r\nconfig_file:%s\r\n",
+		(ull)h->uptime_s, (ull)h->uptime_s / 86400, h->executable, h->config_file);
 }
 
 static void print_clients(struct page *p)

@@ -103,6 +103,13 @@ static int read_drop_ins(struct options *o, const char *dir, struct error *e)
 	return r;
 }
 
+static int note_file(struct options *o, const char *path, struct error *e)
+{
+	free(o->file);
+	o->file = *path == '/' ? strdup(path) : realpath(path, NULL);
+	return o->file ? 0 : error_set(e, -errno, "%s: %s", path, strerror(errno));
+}
+
 int options_read_file(struct options *o, const char *path, bool must_exist, struct error *e)
 {
 	char dir[PATHS_MAX];
@@ -111,6 +118,8 @@ int options_read_file(struct options *o, const char *path, bool must_exist, stru
 
 	if (r > 0 && must_exist)
 		return error_set(e, -ENOENT, "%s: %s", path, strerror(ENOENT));
+	if (r == 0)
+		r = note_file(o, path, e);
 	if (r < 0)
 		return r;
 	if (strcmp(name, "kvd.conf") == 0) {

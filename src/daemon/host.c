@@ -18,6 +18,8 @@ static void give_stats(void *arg, struct cmd_host_stats *ret)
 	struct server *s = arg;
 	struct cmd_host_stats st = {
 		.start_wall_ms = s->start_wall_ms,
+		.executable = s->executable,
+		.config_file = s->options.file ? s->options.file : "",
 		.uptime_s = (s->now_ms - s->start_ms) / 1000,
 		.connections_received = s->received,
 		.connections_rejected = s->rejected,

@@ -321,6 +321,7 @@ void options_free(struct options *o)
 {
 	for (int i = 0; i < OPTION_COUNT; i++)
 		free(o->value[i].text);
+	free(o->file);
 	*o = (struct options){ 0 };
 }
 
@@ -335,6 +336,11 @@ int options_copy(const struct options *o, struct options *ret)
 			options_free(&copy);
 			return -ENOMEM;
 		}
+	}
+	copy.file = o->file ? strdup(o->file) : NULL;
+	if (o->file && !copy.file) {
+		options_free(&copy);
+		return -ENOMEM;
 	}
 	*ret = copy;
 	return 0;

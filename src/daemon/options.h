@@ -61,6 +61,7 @@ struct option_value {
 
 struct options {
 	struct option_value value[OPTION_COUNT];
+	char *file; /* absolute path of the file that was read, owned; NULL: there was none */
 };
 
 /* What the command line asks for beside options. */

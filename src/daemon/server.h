@@ -8,6 +8,7 @@
 #define DAEMON_SERVER_H
 
 #include <event2/event.h>
+#include "base/paths.h"
 #include "daemon/conn.h"
 #include "daemon/listener.h"
 #include "daemon/options.h"
@@ -72,6 +73,7 @@ struct server {
 	uint64_t descriptors;                                        /* how many connections may have */
 	unsigned open_segments;                                      /* and files of segments */
 	uint64_t start_wall_ms, start_ms;
+	char executable[PATHS_MAX]; /* "": not known */
 	uint64_t received, rejected, net_in, net_out;
 	uint64_t recovery_done, recovery_total, recovery_said_ms, recovery_logged_ms;
 	uint64_t compact_ms;    /* when the last compaction by time was begun */

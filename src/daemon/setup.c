@@ -247,12 +247,21 @@ static void init_lists(struct server *s)
 	TAILQ_INIT(&s->pushed);
 }
 
+/* Asked at the start: after an upgrade of the program it would be called deleted. */
+static void find_executable(struct server *s)
+{
+	ssize_t n = readlink("/proc/self/exe", s->executable, sizeof(s->executable) - 1);
+
+	s->executable[n > 0 ? n : 0] = '\0';
+}
+
 int server_open(struct server *s, struct options *options, const struct options_command *command)
 {
 	*s = (struct server){ .command = command, .options = *options, .reserve = -1 };
 	*options = (struct options){ 0 };
 	s->start_wall_ms = (uint64_t)clock_wall_ms(&clock_system);
 	s->compact_ms = s->checkpoint_ms = s->start_ms = s->now_ms = clock_mono_ns(&clock_system) / 1000000;
+	find_executable(s);
 	init_lists(s);
 	raise_descriptors(s);
 	settings_apply(s);

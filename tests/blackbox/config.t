@@ -116,6 +116,30 @@ def test_precedence():
     is_(setting(kvd.client(), "maxclients"), b"52", "the command line above both")
 
 
+def files_of(c):
+    """What INFO says of the program and its configuration."""
+    info = dict(line.split(":", 1) for line in c.must("INFO", "server").decode().split("\r\n") if ":" in line)
+    return info["executable"], info["config_file"]
+
+
+def test_files_are_told():
+    kvd = Kvd()
+    config = write_config(kvd, "")
+    kvd.start("--config", config)
+    program, told = files_of(kvd.client())
+    ok(os.path.samefile(program, f"/proc/{kvd.pid}/exe"), "INFO tells the path of the program", program)
+    is_(told, config, "and of its configuration")
+    kvd.client().must("CONFIG", "SET", "slowlog-max-len", 5)
+    is_(files_of(kvd.client())[1], config, "also after a CONFIG SET")
+    kvd.stop()
+    kvd.start("--config", "kvd.conf", cwd=kvd.dir)
+    is_(files_of(kvd.client())[1], os.path.realpath(config), "an absolute path, however it was given")
+    kvd.stop()
+    kvd.start(env={"XDG_CONFIG_HOME": kvd.dir + "/none"})
+    told = files_of(kvd.client())[1]
+    ok(told == "" or os.path.isfile(told), "or none when there is none", told)
+
+
 def intervals():
     """Names of all options that are a time and may be 0."""
     with open(os.path.join(SOURCE, "src", "daemon", "options.def")) as f:
@@ -296,5 +320,5 @@ def test_idle_timeout():
     is_(wrong, "", "one that talks is not")
 
 
-run(test_reload, test_check_config, test_precedence, test_zero_intervals, test_policy_reaches_store,
+run(test_reload, test_check_config, test_precedence, test_files_are_told, test_zero_intervals, test_policy_reaches_store,
     test_sizes_reach_store, test_each_option, test_idle_timeout)

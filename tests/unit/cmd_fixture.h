@@ -31,7 +31,7 @@ static inline void host_stats(void *arg, struct cmd_host_stats *ret)
 {
 	(void)arg;
 	*ret = (struct cmd_host_stats){
-		.uptime_s = 90061, .connected_clients = 2, .max_clients = 10000, .connections_received = 5
+		.executable = "/usr/sbin/kvd", .config_file = "", .uptime_s = 90061, .connected_clients = 2, .max_clients = 10000, .connections_received = 5
 	};
 }
 
