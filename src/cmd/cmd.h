@@ -134,6 +134,8 @@ size_t cmd_probe(struct cmd_client *c, const struct slice *argv, size_t argc, st
 
 /* Which keyspace events are told, as notify-keyspace-events has it; letters of events that never happen are let pass. */
 void cmd_set_events(struct cmd_env *e, const char *letters);
+/* The same letters as CONFIG GET shows them: each once, in the order of Redis, A for all that it stands for. */
+void cmd_print_events(const char *letters, struct buf *out);
 /* What the slow log keeps: requests that take so many microseconds (negative: none), and how many of them. */
 void cmd_set_slowlog(struct cmd_env *e, int64_t slower_than_us, size_t max_len);
 /* From how many milliseconds on something is noted by the latency monitor; 0: never. */

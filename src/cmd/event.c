@@ -31,6 +31,24 @@ void cmd_set_events(struct cmd_env *e, const char *text)
 		e->events = 0;
 }
 
+void cmd_print_events(const char *text, struct buf *out)
+{
+	static const char kinds[] = "g$lshzxetd", others[] = "nKEm";
+	size_t given = 0;
+
+	for (const char *c = kinds; *c; c++)
+		given += strchr(text, *c) != NULL;
+	if (strchr(text, 'A') || given == sizeof(kinds) - 1)
+		buf_append_char(out, 'A');
+	else
+		for (const char *c = kinds; *c; c++)
+			if (strchr(text, *c))
+				buf_append_char(out, *c);
+	for (const char *c = others; *c; c++)
+		if (strchr(text, *c))
+			buf_append_char(out, *c);
+}
+
 void event_say(struct cmd_env *e, const char *what, unsigned db, struct slice key)
 {
 	struct buf channel = { 0 };

@@ -103,7 +103,10 @@ static bool get_config(void *arg, size_t i, const char **ret_name, struct buf *r
 
 	if (info) {
 		*ret_name = info->name;
-		buf_append_str(ret_value, option_text(&s->options, (enum option_id)i));
+		if (i == OPTION_NOTIFY_KEYSPACE_EVENTS)
+			cmd_print_events(option_text(&s->options, OPTION_NOTIFY_KEYSPACE_EVENTS), ret_value);
+		else
+			buf_append_str(ret_value, option_text(&s->options, (enum option_id)i));
 		return true;
 	}
 	*ret_name = alias_get(&s->options, i - OPTION_COUNT, ret_value);
