@@ -19,6 +19,8 @@ static enum kind find_kind(struct slice name)
 		"KEY", "PREFIX"
 	};
 
+	if (name.len && islower((unsigned char)name.ptr[0]))
+		return KIND_OTHER; /* words to choose from */
 	while (name.len && !isupper((unsigned char)name.ptr[0]))
 		name = slice_skip(name, 1);
 	for (size_t i = 0; i < name.len; i++)
@@ -39,27 +41,40 @@ static struct slice first_word(const char *syntax)
 	return slice(syntax, strcspn(syntax, " "));
 }
 
-/* Words to choose from, "create|list": the first word is in small letters then. */
-static bool has_choices(const struct verb *v)
-{
-	return islower((unsigned char)*v->syntax) != 0;
-}
-
 static enum kind verb_kind(const struct verb *v)
 {
-	return has_choices(v) ? KIND_OTHER : find_kind(first_word(v->syntax));
+	return find_kind(first_word(v->syntax));
 }
 
-static const char *next_choice(struct slice *s, int *ret_len)
+/* Of the words to choose from at the start of a syntax, "create | list [NAME]": the next one, NULL: there is none (any more). */
+static const char *next_choice(const char **at, int *ret_len)
 {
-	const char *start = s->ptr;
-	const char *bar = s->len ? memchr(start, '|', s->len) : NULL;
+	const char *start = *at, *end = start;
 
-	if (s->len == 0)
+	if (!islower((unsigned char)*start))
 		return NULL;
-	*ret_len = (int)(bar ? bar - start : (ptrdiff_t)s->len);
-	*s = slice_skip(*s, (size_t)*ret_len + (bar ? 1 : 0));
+	while (islower((unsigned char)*end))
+		end++;
+	*ret_len = (int)(end - start);
+	end += strspn(end, " ");
+	*at = *end == '|' ? end + 1 + strspn(end + 1, " ") : "";
 	return start;
+}
+
+static void print_choices(struct kvctl *k, const char *syntax, const char *between)
+{
+	const char *choice, *before = "";
+	int len;
+
+	while ((choice = next_choice(&syntax, &len))) {
+		output_printf(k, "%s%.*s", before, len, choice);
+		before = between;
+	}
+}
+
+static bool has_choices(const char *syntax)
+{
+	return islower((unsigned char)*syntax) != 0;
 }
 
 /* Inside single quotes; what is in `also` gets a backslash. */
@@ -124,6 +139,21 @@ static void print_bash_valued(struct kvctl *k, const char *verb, int kind)
 	}
 }
 
+/* "--format:ndjson,csv,resp" for each option with words to choose from. */
+static void print_bash_choices(struct kvctl *k, const char *verb)
+{
+	const struct verb_option *o;
+
+	for (size_t at = 0; (o = next_option(verb, &at));)
+		for (int form = 0; o->argument && has_choices(o->argument) && form < (o->letter ? 2 : 1); form++) {
+			if (form)
+				output_printf(k, " -%c:", o->letter);
+			else
+				output_printf(k, " --%s:", o->name);
+			print_choices(k, o->argument, ",");
+		}
+}
+
 static void print_bash_set(struct kvctl *k, const char *verb)
 {
 	output_printf(k, "\t\toptions+='");
@@ -134,23 +164,21 @@ static void print_bash_set(struct kvctl *k, const char *verb)
 	print_bash_valued(k, verb, KIND_FILE);
 	output_printf(k, " ' keys+='");
 	print_bash_valued(k, verb, KIND_KEY);
+	output_printf(k, " ' chosen+='");
+	print_bash_choices(k, verb);
 	output_printf(k, " '\n");
 }
 
 static void print_bash_verb(struct kvctl *k, const struct verb *v)
 {
 	static const char *const kinds[] = { "", "file", "key" };
-	struct slice choices = has_choices(v) ? first_word(v->syntax) : slice("", 0);
-	const char *choice;
-	int len;
 
 	output_printf(k, "\t");
 	print_names_of(k, v, "|");
 	output_printf(k, ")\n");
 	print_bash_set(k, v->name);
 	output_printf(k, "\t\targument='%s' choices='", kinds[verb_kind(v)]);
-	while ((choice = next_choice(&choices, &len)))
-		output_printf(k, "%.*s ", len, choice);
+	print_choices(k, v->syntax, " ");
 	output_printf(k, "'\n\t\t;;\n");
 }
 
@@ -161,7 +189,7 @@ static void print_bash(struct kvctl *k)
 	output_printf(k,
 		"# bash completion for kvctl, written by \"kvctl completion bash\" from its table of verbs\n"
 		"_kvctl_describe()\n{\n"
-		"\toptions= valued=' ' files=' ' keys=' ' argument= choices=\n\tcase $1 in\n");
+		"\toptions= valued=' ' files=' ' keys=' ' chosen=' ' argument= choices=\n\tcase $1 in\n");
 	for (size_t i = 0; (v = verb_row(i)); i++)
 		if (!(v->flags & VERB_SHELL))
 			print_bash_verb(k, v);
@@ -184,7 +212,7 @@ _kvctl_add_keys()\n\
 }\n\
 _kvctl()\n\
 {\n\
-	local cur prev words cword i verb= options valued files keys argument choices\n\
+	local cur prev words cword i verb= options valued files keys chosen argument choices\n\
 	if declare -F _get_comp_words_by_ref >/dev/null; then\n\
 		_get_comp_words_by_ref -n := cur prev words cword\n\
 	else\n\
@@ -203,6 +231,9 @@ _kvctl()\n\
 		COMPREPLY=($(compgen -f -- \"$cur\"))\n\
 	elif [[ $keys == *\" $prev \"* ]]; then\n\
 		_kvctl_add_keys\n\
+	elif [[ $chosen == *\" $prev:\"* ]]; then\n\
+		i=${chosen##*\" $prev:\"} i=${i%% *}\n\
+		COMPREPLY=($(compgen -W \"${i//,/ }\" -- \"$cur\"))\n\
 	elif [[ $valued == *\" $prev \"* ]]; then\n\
 		:\n\
 	elif [[ $cur == -* ]]; then\n\
@@ -223,13 +254,20 @@ complete -F _kvctl kvctl\n");
 
 /* ---- zsh ---- */
 
-static void print_zsh_action(struct kvctl *k, const char *name, enum kind kind)
+static void print_zsh_action(struct kvctl *k, const char *name, const char *syntax)
 {
 	static const char *const actions[] = { " ", "_files", "_kvctl_keys" };
 
 	output_printf(k, ":");
 	print_quoted(k, name, ":");
-	output_printf(k, ":%s", actions[kind]);
+	output_printf(k, ":");
+	if (has_choices(syntax)) {
+		output_printf(k, "(");
+		print_choices(k, syntax, " ");
+		output_printf(k, ")");
+	} else {
+		output_printf(k, "%s", actions[find_kind(first_word(syntax))]);
+	}
 }
 
 static void print_zsh_options(struct kvctl *k, const char *verb)
@@ -242,11 +280,11 @@ static void print_zsh_options(struct kvctl *k, const char *verb)
 			if (form)
 				output_printf(k, "-%c[", o->letter);
 			else
-				output_printf(k, "--%s[", o->name);
+				output_printf(k, "--%s%s[", o->name, o->argument ? "=" : "");
 			print_quoted(k, o->help, "[]:");
 			output_printf(k, "]");
 			if (o->argument)
-				print_zsh_action(k, o->argument, find_kind(slice_str(o->argument)));
+				print_zsh_action(k, has_choices(o->argument) ? o->name : o->argument, o->argument);
 			output_printf(k, "'");
 		}
 	}
@@ -254,25 +292,20 @@ static void print_zsh_options(struct kvctl *k, const char *verb)
 
 static void print_zsh_verb(struct kvctl *k, const struct verb *v)
 {
-	struct slice choices = has_choices(v) ? first_word(v->syntax) : slice("", 0);
-	const char *choice;
-	int len;
-
 	output_printf(k, "\t");
 	print_names_of(k, v, "|");
 	output_printf(k, ")\n\t\t_arguments");
 	print_zsh_options(k, "");
 	print_zsh_options(k, v->name);
-	if (choices.len) {
-		output_printf(k, " \\\n\t\t'1:what:(");
-		while ((choice = next_choice(&choices, &len)))
-			output_printf(k, "%.*s ", len, choice);
-		output_printf(k, ")'");
+	if (has_choices(v->syntax)) {
+		output_printf(k, " \\\n\t\t'1");
+		print_zsh_action(k, "what", v->syntax);
+		output_printf(k, "'");
 	} else if (strcmp(v->name, "help") == 0) {
 		output_printf(k, " \\\n\t\t'1:verb:_kvctl_verbs'");
 	} else if (v->max) {
 		output_printf(k, " \\\n\t\t'*");
-		print_zsh_action(k, "argument", verb_kind(v));
+		print_zsh_action(k, "argument", v->syntax);
 		output_printf(k, "'");
 	}
 	output_printf(k, "\n\t\t;;\n");
@@ -310,6 +343,19 @@ static void print_zsh(struct kvctl *k)
 
 /* ---- fish ---- */
 
+/* How the argument of an option is completed. */
+static void print_fish_value(struct kvctl *k, const char *argument)
+{
+	static const char *const actions[] = { " -x", " -r -F", " -x -a '(__kvctl_keys)'" };
+
+	output_printf(k, "%s", actions[find_kind(slice_str(argument))]);
+	if (has_choices(argument)) {
+		output_printf(k, " -a '");
+		print_choices(k, argument, " ");
+		output_printf(k, "'");
+	}
+}
+
 static void print_fish_options(struct kvctl *k, const struct verb *v)
 {
 	const struct verb_option *o;
@@ -325,10 +371,7 @@ static void print_fish_options(struct kvctl *k, const struct verb *v)
 		if (o->letter)
 			output_printf(k, " -s %c", o->letter);
 		if (o->argument)
-			output_printf(k, find_kind(slice_str(o->argument)) == KIND_FILE ? " -r -F"
-					 : find_kind(slice_str(o->argument)) == KIND_KEY
-						 ? " -x -a '(__kvctl_keys)'"
-						 : " -x");
+			print_fish_value(k, o->argument);
 		output_printf(k, " -d '");
 		print_quoted(k, o->help, "");
 		output_printf(k, "'\n");
@@ -337,11 +380,7 @@ static void print_fish_options(struct kvctl *k, const struct verb *v)
 
 static void print_fish_arguments(struct kvctl *k, const struct verb *v)
 {
-	struct slice choices = has_choices(v) ? first_word(v->syntax) : slice("", 0);
-	const char *choice;
-	int len;
-
-	if (!choices.len && verb_kind(v) == KIND_OTHER && strcmp(v->name, "help") != 0)
+	if (!has_choices(v->syntax) && verb_kind(v) == KIND_OTHER && strcmp(v->name, "help") != 0)
 		return;
 	output_printf(k, "complete -c kvctl -n '__fish_seen_subcommand_from ");
 	print_names_of(k, v, " ");
@@ -350,8 +389,7 @@ static void print_fish_arguments(struct kvctl *k, const struct verb *v)
 		return;
 	}
 	output_printf(k, "' -a '");
-	while ((choice = next_choice(&choices, &len)))
-		output_printf(k, "%.*s ", len, choice);
+	print_choices(k, v->syntax, " ");
 	if (verb_kind(v) == KIND_KEY)
 		output_printf(k, "(__kvctl_keys)");
 	if (strcmp(v->name, "help") == 0)

@@ -187,6 +187,7 @@ source "$1"
 try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _kvctl; printf '%s\n' "${COMPREPLY[*]}"; }
 try kvctl se; try kvctl set --if-p; try kvctl -q get k; try kvctl help exp; try kvctl completion ''
 try kvctl --socket x li; try kvctl ping ''; try kvctl list --from q; try kvctl get --r
+try kvctl export --format ''; try kvctl import -f c; try kvctl snapshot ''; try kvctl snapshot d
 """
 
 
@@ -199,6 +200,8 @@ def zsh_completes(file, env):
     ok(t.expect(b"usage: kvctl persist KEY", 30), "zsh completes verbs", t.seen)
     t.type(b"kvctl set --if-pre\t only yes\r")
     ok(t.expect(b"not set: Key not found", 30), "and options", t.seen)
+    t.type(b"kvctl export --format c\t -j\r")
+    ok(t.expect(b"q,5,", 30), "and what an option may be", t.seen)
     t.type(b"kvctl get 'k;\t\r")
     ok(t.expect(b"four", 30), "and keys", t.seen)
     t.type(b"exit\r")
@@ -225,7 +228,8 @@ def test_completion():
     check(["completion", "sh"], 2, b"", "another shell", "bash, zsh and fish")
     path = {"PATH": TOP + ":" + os.environ["PATH"]}
     p = subprocess.run(["bash", "-c", BASH, "bash", files["bash"]], capture_output=True, text=True, env={**ENV, **path}, cwd=HOME)
-    is_(p.stdout.split("\n")[:-1], ["set", "--if-present", "k/2 k1", "expire export", "bash zsh fish", "list", "", "q", "--raw"],
+    is_(p.stdout.split("\n")[:-1], ["set", "--if-present", "k/2 k1", "expire export", "bash zsh fish", "list", "", "q", "--raw",
+        "ndjson csv resp", "csv", "create list verify export restore delete", "delete"],
         "bash completes verbs, options, and keys that are safe", p.stderr)
     ok(not os.path.exists(os.path.join(HOME, "owned")), "and runs no key")
     if shutil.which("zsh"):
@@ -233,9 +237,10 @@ def test_completion():
     else:
         skip("zsh completes", "zsh is not here")
     if shutil.which("fish"):
-        p = subprocess.run(["fish", "--no-config", "-c", 'source $argv[1]; complete -C "kvctl se"; complete -C "kvctl set --if-p"', files["fish"]],
+        p = subprocess.run(["fish", "--no-config", "-c", 'source $argv[1]; complete -C "kvctl se"; complete -C "kvctl set --if-p"; '
+            'complete -C "kvctl export --format "; complete -C "kvctl import -f c"; complete -C "kvctl snapshot r"', files["fish"]],
             capture_output=True, text=True, env={**ENV, **path})
-        is_([line.split("\t")[0] for line in p.stdout.splitlines()], ["set", "--if-present"], "fish completes", p.stderr)
+        is_([line.split("\t")[0] for line in p.stdout.splitlines()], ["set", "--if-present", "csv", "ndjson", "resp", "csv", "restore"], "fish completes", p.stderr)
     else:
         skip("fish completes", "fish is not here")
 
