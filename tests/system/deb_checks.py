@@ -14,8 +14,21 @@ def deb(name):
     return next(p for p in sorted(glob.glob(f"{DEBS}/{name}_*.deb")))
 
 
-def install():
-    return sh("dpkg", "-i", deb("kvd"), env={"DEBIAN_FRONTEND": "noninteractive"})
+def install(*names):
+    return sh("dpkg", "-i", *map(deb, names or ["kvd"]), env={"DEBIAN_FRONTEND": "noninteractive"})
+
+
+def everything():
+    """All files there are; not what the system itself writes down: the packages it knows, the journal, who and what there is."""
+    own = ("/dev", "/proc", "/run", "/sys", "/tmp", "/mnt", DEBS, "/var/lib/dpkg", "/var/log", "/var/cache", "/var/tmp")
+    found = set()
+    for folder, folders, files in os.walk("/"):
+        folders[:] = [name for name in folders if os.path.join(folder, name) not in own]
+        found |= {os.path.join(folder, name) for name in folders + files}
+    return found
+
+
+before = everything()
 
 
 def check_install():
@@ -73,4 +86,21 @@ def check_removal():
     is_(left, [], "and leaves neither data nor configuration")
 
 
-tap.run(check_install, check_own_tests, check_reload, check_upgrade, check_removal)
+def check_library():
+    is_(install("libkvdstore0", "libkvdstore-dev").code, 0, "dpkg -i of the library and of what programs are built with works")
+    ok("libkvdstore.so.0 " in sh("ldconfig -p").out, "the library is found")
+    result = sh("dpkg", "--purge", "libkvdstore-dev", "libkvdstore0")
+    is_(result.code, 0, "dpkg --purge of both works", result)
+    ok("libkvdstore" not in sh("ldconfig -p").out, "and it is found no more")
+
+
+def check_nothing_left():
+    """But the user, who may own files elsewhere."""
+    of_users = ("group-", "gshadow-", "passwd-", "shadow-", "subgid-", "subuid-", ".pwd.lock")
+    is_(sorted(everything() - before - {"/etc/" + name for name in of_users}), [], "of all packages nothing is left after their purge")
+    known = must("systemctl", "list-unit-files", "--no-legend", "kvd*") + "\n" + must("systemctl", "list-units", "--all", "--no-legend", "kvd*")
+    units = [line for line in known.splitlines() if line and "kvd-test.service" not in line]  # these checks themselves are one
+    is_(units, [], "the service manager knows nothing of them")
+
+
+tap.run(check_install, check_own_tests, check_reload, check_upgrade, check_removal, check_library, check_nothing_left)
