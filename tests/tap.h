@@ -54,6 +54,15 @@ static inline uint64_t tap_seed(void)
 	return seed;
 }
 
+/* $KVD_TEST_STRIDE: of many things to try in turn, only every Nth is tried, for tools that slow a program down. */
+static inline uint64_t tap_stride(void)
+{
+	const char *given = getenv("KVD_TEST_STRIDE");
+	uint64_t stride = given ? strtoull(given, NULL, 10) : 0;
+
+	return stride ? stride : 1;
+}
+
 __attribute__((format(printf, 2, 3))) static inline bool ok(bool good, const char *format, ...)
 {
 	va_list ap;

@@ -651,10 +651,7 @@ static void test_undo(void)
 
 int main(void)
 {
-	const char *given = getenv("KVD_TEST_STRIDE");
-
-	if (given && strtoull(given, NULL, 10))
-		stride = strtoull(given, NULL, 10);
+	stride = tap_stride();
 	test_full();
 	test_refused_is_gone();
 	test_sync_fails_once();

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Bad ends and damage, made by hand on a simulated disk: what an incomplete end may look like is cut, everything else is refused with file and
  * offset, and in no case is a wrong value shown. What the administrator is told is part of it.
+ *
+ * KVD_TEST_STRIDE=N tries only every Nth place and bit, for tools that slow a program down.
  */
 #include "store_fixture.h"
 
@@ -211,7 +213,7 @@ static void test_ends(void)
 	small_make(&m, false);
 	for (enum end_kind kind = END_CUT; kind < END_KINDS; kind++) {
 		unsigned bad = 0;
-		for (uint64_t at = m.end[0]; at <= m.end[COMMITS]; at++) {
+		for (uint64_t at = m.end[0]; at <= m.end[COMMITS]; at += tap_stride()) {
 			unsigned k = whole_commits(&m, at);
 			struct fx f;
 			bool rest = false; /* anything but zeros left behind the last whole commit */
@@ -391,7 +393,7 @@ static unsigned flip_file(struct small *m, const char *file, bool clean)
 	size_t size;
 
 	simdisk_file(m->disk, file, &size);
-	for (size_t bit = 0; bit < size * 8 && bad < 5; bit++) {
+	for (size_t bit = 0; bit < size * 8 && bad < 5; bit += tap_stride()) {
 		struct simdisk *damaged = simdisk_copy(m->disk, 1);
 		struct fx f;
 		simdisk_file(damaged, file, &size)[bit / 8] ^= (unsigned char)(1 << bit % 8);
