@@ -5,7 +5,7 @@ include tests/fault/local.mk
 include tests/bench/local.mk
 include tests/system/local.mk
 
-EXTRA_DIST += tests/tap.sh
+EXTRA_DIST += tests/tap.sh tests/tsan.supp
 
 # Needs nothing built but the daemon; the long forms of the same programs.
 check-long:
