@@ -489,22 +489,27 @@ int txn_read(struct txn *t, unsigned ns, struct slice key, uint64_t where, struc
 	return r;
 }
 
+/* The value of what look_up() found. */
+static int read_found(
+	struct txn *t, unsigned db, struct slice key, const struct txn_op *op, const struct keydir_entry *entry, struct txn_value *ret)
+{
+	if (op) {
+		*ret = (struct txn_value){ op->value, op->expire_ms, op->block };
+		return 0;
+	}
+	int r = txn_read(t, t->ns_of[db], key, entry->where, ret);
+	if (r == 0)
+		ret->expire_ms = entry->expire_ms;
+	return r;
+}
+
 int txn_get(struct txn *t, unsigned db, struct slice key, struct txn_value *ret)
 {
 	struct keydir_entry entry;
 	const struct txn_op *op;
 	int r = look_up(t, db, key, &op, &entry);
 
-	if (r)
-		return r;
-	if (op) {
-		*ret = (struct txn_value){ op->value, op->expire_ms, op->block };
-		return 0;
-	}
-	r = txn_read(t, t->ns_of[db], key, entry.where, ret);
-	if (r == 0)
-		ret->expire_ms = entry.expire_ms;
-	return r;
+	return r ? r : read_found(t, db, key, op, &entry, ret);
 }
 
 /* ---- parts ---- */
@@ -536,16 +541,12 @@ int txn_length(struct txn *t, unsigned db, struct slice key, size_t *ret)
 
 	if (r)
 		return r;
-	if (op) {
-		*ret = op->value.len;
-		return 0;
-	}
-	r = find_pieces(t, key, entry.where, &pieces);
+	r = op ? STORE_ABSENT : find_pieces(t, key, entry.where, &pieces);
 	if (r == 0)
 		*ret = pieces->len;
 	if (r != STORE_ABSENT)
 		return r;
-	r = txn_read(t, t->ns_of[db], key, entry.where, &v);
+	r = read_found(t, db, key, op, &entry, &v);
 	if (r == 0)
 		*ret = v.data.len;
 	return r;
@@ -558,21 +559,23 @@ static struct slice cut_part(struct slice whole, size_t from, size_t n)
 }
 
 /* The part of a large record, when that is worth it: 0, STORE_PENDING, STORE_ABSENT (read it whole) or an error. */
-static int read_part(struct txn *t, struct slice key, uint64_t where, size_t from, size_t n, struct txn_value *ret)
+static int read_part(struct txn *t, struct slice key, const struct keydir_entry *entry, size_t from, size_t n, struct txn_value *ret)
 {
 	const struct pieces *pieces;
 	struct block *block;
-	int r = n > locator_size(where) / 2 ? STORE_ABSENT : find_pieces(t, key, where, &pieces);
+	int r = n > locator_size(entry->where) / 2 ? STORE_ABSENT : find_pieces(t, key, entry->where, &pieces);
 
 	if (r)
 		return r;
 	struct slice part = cut_part(slice(NULL, pieces->len), from, n);
-	*ret = (struct txn_value){ .data = slice("", 0) };
+	*ret = (struct txn_value){ .data = slice("", 0), .expire_ms = entry->expire_ms };
 	if (part.len == 0)
 		return 0;
 	r = t->fetch ? fetch_part(t->fetch, pieces, from, part.len, &block) : STORE_PENDING;
-	if (r == 0)
-		*ret = (struct txn_value){ .data = block->value, .block = block };
+	if (r == 0) {
+		ret->data = block->value;
+		ret->block = block;
+	}
 	return r;
 }
 
@@ -585,18 +588,14 @@ int txn_get_part(struct txn *t, unsigned db, struct slice key, size_t from, size
 
 	if (r)
 		return r;
-	r = op ? STORE_ABSENT : read_part(t, key, entry.where, from, n, &v);
+	r = op ? STORE_ABSENT : read_part(t, key, &entry, from, n, &v);
 	if (r == STORE_ABSENT) {
-		r = op ? 0 : txn_read(t, t->ns_of[db], key, entry.where, &v);
-		if (op)
-			v = (struct txn_value){ .data = op->value, .block = op->block };
+		r = read_found(t, db, key, op, &entry, &v);
 		if (r == 0)
 			v.data = cut_part(v.data, from, n);
 	}
-	if (r == 0) {
-		v.expire_ms = op ? op->expire_ms : entry.expire_ms;
+	if (r == 0)
 		*ret = v;
-	}
 	return r;
 }
 
