@@ -234,7 +234,7 @@ def fail_at(error, last, kinds):
         if hits and error == errno.ENOSPC and store.kvd.alive:
             c = store.kvd.client()
             if not poll(lambda: store.write(c, b"again", b"%d" % n) == OK, 5, 0.05):
-                problems.append(f"{name}: no write is taken within five seconds after there is space: {c('SET', b'again', b'')!r}")
+                problems.append(f"{name}: no write is taken within {5 * PATIENCE:g} s after there is space: {c('SET', b'again', b'')!r}")
         if hits:
             problems += store.check(known=False) if store.kvd.alive else []
             store.kvd.kill9()
