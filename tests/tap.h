@@ -63,6 +63,22 @@ static inline uint64_t tap_stride(void)
 	return stride ? stride : 1;
 }
 
+static uint64_t tap_random_state;
+
+/* A number below n. Begin with tap_random_begin(tap_seed()). */
+static inline void tap_random_begin(uint64_t seed)
+{
+	tap_random_state = (seed * 2654435761U) | 1;
+}
+
+static inline uint64_t tap_random(uint64_t n)
+{
+	tap_random_state ^= tap_random_state << 13;
+	tap_random_state ^= tap_random_state >> 7;
+	tap_random_state ^= tap_random_state << 17;
+	return tap_random_state % n;
+}
+
 __attribute__((format(printf, 2, 3))) static inline bool ok(bool good, const char *format, ...)
 {
 	va_list ap;

@@ -13,12 +13,7 @@ import sys
 from kvdtest import *
 
 kvd = Kvd()
-
-
-def start():
-    if not kvd.alive:
-        kvd.start()
-    kvd.client().must("FLUSHALL")
+start = kvd.fresh
 
 
 def sh(*command, text=None, seconds=60):

@@ -7,14 +7,7 @@ import time
 from kvdtest import *
 
 kvd = Kvd(expire_interval="100ms")
-
-
-def fresh():
-    if not kvd.alive:
-        kvd.start()
-    c = kvd.client()
-    c.must("FLUSHALL")
-    return c
+fresh = kvd.fresh
 
 
 def near(got, expected, name, slack=90000):

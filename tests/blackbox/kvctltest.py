@@ -28,12 +28,7 @@ if SANITIZED:
     ENV["LSAN_OPTIONS"] = "print_suppressions=0:suppressions=" + f.name
 
 
-def fresh():
-    if not kvd.alive:
-        kvd.start()
-    c = kvd.client()
-    c.must("FLUSHALL")
-    return c
+fresh = kvd.fresh
 
 
 def kvctl(*args, stdin=b"", env=None, seconds=20, **kw):

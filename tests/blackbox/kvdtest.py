@@ -239,6 +239,14 @@ class Kvd:
         self.clients.append(c)
         return c
 
+    def fresh(self, proto=2, timeout=10.0):
+        """Starts it unless it runs, and empties it: a connection."""
+        if not self.alive:
+            self.start()
+        c = self.client(proto, timeout)
+        c.must("FLUSHALL")
+        return c
+
     @property
     def pid(self):
         return self.process.pid

@@ -15,11 +15,7 @@ kvd = Kvd(segment_size="32M", compact_garbage_ratio=0) # a merge takes memory, t
 
 
 def fresh(**more):
-    if not kvd.alive:
-        kvd.start()
-    c = kvd.client(timeout=60, **more)
-    c.must("FLUSHALL")
-    return c
+    return kvd.fresh(timeout=60, **more)
 
 
 def bytes_of(n, name="large"):

@@ -16,11 +16,7 @@ kvd = Kvd(segment_size="64M", compact_garbage_ratio="0") # nothing happens by it
 
 
 def fresh():
-    if not kvd.alive:
-        kvd.start()
-    c = kvd.client(timeout=60)
-    c.must("FLUSHALL")
-    return c
+    return kvd.fresh(timeout=60)
 
 
 def bytes_of(n, name="large"):

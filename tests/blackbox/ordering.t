@@ -6,12 +6,7 @@ import threading
 from kvdtest import *
 
 kvd = Kvd()
-
-
-def start():
-    if not kvd.alive:
-        kvd.start()
-    kvd.client().must("FLUSHALL")
+start = kvd.fresh
 
 
 def make_requests(random, n, mine):

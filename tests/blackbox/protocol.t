@@ -4,15 +4,7 @@
 from kvdtest import *
 
 kvd = Kvd(max_value_size="2M")
-
-
-def fresh(proto=2):
-    if not kvd.alive:
-        kvd.start()
-    c = kvd.client(proto)
-    c.must("FLUSHALL")
-    return c
-
+fresh = kvd.fresh
 
 
 def test_resp2_types():

@@ -7,10 +7,7 @@ kvd = Kvd()
 
 
 def start():
-    if not kvd.alive:
-        kvd.start()
-    kvd.client().must("FLUSHALL")
-    kvd.client().must("CONFIG", "SET", "notify-keyspace-events", "")
+    kvd.fresh().must("CONFIG", "SET", "notify-keyspace-events", "")
 
 
 def test_messages():

@@ -10,14 +10,7 @@ import faulty
 from kvdtest import *
 
 kvd = Kvd(enable_debug_command="yes", segment_size="1M", notify_keyspace_events="KA", cache_size="64K")
-
-
-def start():
-    if not kvd.alive:
-        kvd.start()
-    c = kvd.client()
-    c.must("FLUSHALL")
-    return c
+fresh = kvd.fresh
 
 
 def number(c, name):
@@ -25,7 +18,7 @@ def number(c, name):
 
 
 def test_data():
-    c = start()
+    c = fresh()
     c.must("MSET", "a", "1", "b", b"\0\xff" * 100000)
     c.must("SET", "fleeting", "x", "EX", 1000)
     c.must("SET", "gone", "x")
@@ -57,7 +50,7 @@ def test_data():
 
 def test_pipelines():
     """Replies that were held before, requests that stand behind."""
-    c = start()
+    c = fresh()
     others = [kvd.client() for _ in range(8)]
     for round_ in range(5):
         for i, o in enumerate(others):
@@ -72,7 +65,7 @@ def test_pipelines():
 
 def test_cold_reads():
     """Requests that wait for a record when the store goes are run with the next one."""
-    c = start()
+    c = fresh()
     for i in range(60):
         c.must("SET", f"cold{i}", b"%02d" % i * 20000)
     wrong, stop = [], threading.Event()
@@ -100,7 +93,7 @@ def test_cold_reads():
 
 
 def test_transactions():
-    c = start()
+    c = fresh()
     a, b, d = kvd.client(), kvd.client(), kvd.client()
     c.must("MSET", "a", "1", "b", "1")
     for client, key in ((a, "a"), (b, "b")):
@@ -128,7 +121,7 @@ def test_transactions():
 
 
 def test_listeners_and_cursors():
-    c = start()
+    c = fresh()
     listener, waiting = kvd.client(proto=3), kvd.client()
     listener.must("SUBSCRIBE", "news", "__keyspace@0__:k")
     listener.read()
@@ -158,7 +151,7 @@ def test_listeners_and_cursors():
 
 def test_work_under_way():
     """A snapshot or merge that was asked for is complete or given up, and who waits for it is told which."""
-    c = start()
+    c = fresh()
     workers = [kvd.client() for _ in range(4)]
     for i in range(40):
         c.must("SET", f"work{i % 20}", b"x" * 200000)
@@ -183,7 +176,7 @@ def test_work_under_way():
 
 def test_index():
     """KVD.SNAPSHOT: what a start begins with."""
-    c = start()
+    c = fresh()
     for i in range(0, 20000, 1000):
         c.must("MSET", *[x for n in range(i, i + 1000) for x in (f"index{n}", "v" * 30)])
     is_(c("KVD.SNAPSHOT", "SYNC"), OK, "KVD.SNAPSHOT SYNC")

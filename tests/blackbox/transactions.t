@@ -7,14 +7,7 @@ import time
 from kvdtest import *
 
 kvd = Kvd()
-
-
-def fresh():
-    if not kvd.alive:
-        kvd.start()
-    c = kvd.client()
-    c.must("FLUSHALL")
-    return c
+fresh = kvd.fresh
 
 
 def test_exec():

@@ -65,26 +65,19 @@ static void test_words(void)
 	BAD_WORDS("\"a\\", "a backslash at the end is refused");
 }
 
-static uint32_t next_random(uint32_t *state)
-{
-	*state = *state * 1664525 + 1013904223;
-	return *state >> 8;
-}
-
 /* Any bytes, quoted with every byte as \xHH or raw where that is allowed, come back. */
-static void test_words_random(uint32_t seed)
+static void test_words_random(void)
 {
-	uint32_t state = seed;
 	bool good = true;
 
 	for (int round = 0; good && round < 2000; round++) {
 		struct buf line = { 0 }, word = { 0 };
 		struct slice *words = NULL;
 		buf_append_char(&line, '"');
-		for (uint32_t n = next_random(&state) % 40; n; n--) {
-			char c = (char)next_random(&state);
+		for (uint64_t n = tap_random(40); n; n--) {
+			char c = (char)tap_random(256);
 			buf_append_char(&word, c);
-			if (c == '"' || c == '\\' || next_random(&state) % 2)
+			if (c == '"' || c == '\\' || tap_random(2))
 				buf_printf(&line, "\\x%02x", (unsigned char)c);
 			else
 				buf_append_char(&line, c);
@@ -100,9 +93,9 @@ static void test_words_random(uint32_t seed)
 	for (int round = 0; round < 2000; round++) {
 		char line[64];
 		struct slice *words = NULL;
-		size_t len = next_random(&state) % sizeof(line);
+		size_t len = tap_random(sizeof(line));
 		for (size_t i = 0; i < len; i++)
-			line[i] = "a \\\"'x0\n"[next_random(&state) % 8];
+			line[i] = "a \\\"'x0\n"[tap_random(8)];
 		int n = words_split(line, len, &words);
 		for (int i = 0; i < n; i++)
 			good &= words[i].ptr >= line && words[i].ptr + words[i].len <= line + len;
@@ -257,11 +250,10 @@ static void test_text(void)
 	ok(!utf8_valid(SLICE("\xe2\x82")) && !utf8_valid(SLICE("\x80")), "torn characters are not");
 }
 
-static void test_base64(uint32_t seed)
+static void test_base64(void)
 {
 	static const char *const bad[] = { "A", "AA", "AAA", "A===", "====", "AA=A",
 		"AB==", "AAB=", "AA==AAAA", "AA\n=", "!AAA", "AAA\x80" };
-	uint32_t state = seed;
 	struct buf out = { 0 };
 	bool good = true;
 
@@ -277,9 +269,9 @@ static void test_base64(uint32_t seed)
 	for (int round = 0; good && round < 1000; round++) {
 		char bytes[64];
 		struct buf text = { 0 };
-		size_t len = next_random(&state) % sizeof(bytes);
+		size_t len = tap_random(sizeof(bytes));
 		for (size_t i = 0; i < len; i++)
-			bytes[i] = (char)next_random(&state);
+			bytes[i] = (char)tap_random(256);
 		base64_encode(&text, slice(bytes, len));
 		buf_reset(&out, 0);
 		good = base64_decode(&out, buf_or_empty(&text)) == 0 &&
@@ -444,19 +436,18 @@ static void test_csv(void)
 }
 
 /* What csv_append wrote is one record, and comes back. */
-static void test_csv_random(uint32_t seed)
+static void test_csv_random(void)
 {
-	uint32_t state = seed;
 	bool good = true;
 
 	for (int round = 0; good && round < 2000; round++) {
 		struct buf line = { 0 }, first = { 0 }, second = { 0 }, why = { 0 };
 		struct csv_state scan = { 0 };
 		struct slice field[3];
-		for (uint32_t n = next_random(&state) % 12; n; n--)
-			buf_append_char(&first, "a,\"\n\r \xff\0"[next_random(&state) % 8]);
-		for (uint32_t n = next_random(&state) % 12; n; n--)
-			buf_append_char(&second, "b,\"\n\r \xff\0"[next_random(&state) % 8]);
+		for (uint64_t n = tap_random(12); n; n--)
+			buf_append_char(&first, "a,\"\n\r \xff\0"[tap_random(8)]);
+		for (uint64_t n = tap_random(12); n; n--)
+			buf_append_char(&second, "b,\"\n\r \xff\0"[tap_random(8)]);
 		csv_append(&line, buf_or_empty(&first));
 		buf_append_char(&line, ',');
 		csv_append(&line, buf_or_empty(&second));
@@ -659,19 +650,18 @@ static void test_ranges(void)
 
 int main(void)
 {
-	uint32_t seed = (uint32_t)tap_seed();
-
+	tap_random_begin(tap_seed());
 	test_words();
-	test_words_random(seed);
+	test_words_random();
 	test_args();
 	test_table();
 	test_suggest();
 	test_text();
-	test_base64(seed);
+	test_base64();
 	test_replies();
 	test_records();
 	test_csv();
-	test_csv_random(seed);
+	test_csv_random();
 	test_formats();
 	test_progress();
 	test_info();

@@ -9,20 +9,10 @@
 #include "proto/resp.h"
 #include "tap.h"
 
-static uint64_t state;
-
-static uint64_t draw(uint64_t n)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state % n;
-}
-
 static void fill(char *out, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		out[i] = (char)draw(256);
+		out[i] = (char)tap_random(256);
 }
 
 static struct block *make_block(struct blocks *home, size_t len)
@@ -45,8 +35,8 @@ static void test_sums(void)
 
 	fill(data, 100000);
 	for (int i = 0; i < 200; i++) {
-		size_t len = i < 20 ? (size_t)i : draw(100000);
-		uint32_t seed = (uint32_t)draw(UINT32_MAX);
+		size_t len = i < 20 ? (size_t)i : tap_random(100000);
+		uint32_t seed = (uint32_t)tap_random(UINT32_MAX);
 		good &= crc_join(seed, crc_update(0, data, len), len) == crc_update(seed, data, len);
 	}
 	ok(good, "the sum of a value and a seed join to what the bytes give from the seed on");
@@ -63,7 +53,7 @@ static void test_growth(void)
 	ok(b && home.bytes == BLOCK_LEAST, "what is reserved is not counted as memory");
 	fill(copy, (size_t)3 << 20);
 	for (size_t at = 0; at < (size_t)3 << 20;) {
-		size_t n = draw(300000) + 1;
+		size_t n = tap_random(300000) + 1;
 		n = n < ((size_t)3 << 20) - at ? n : ((size_t)3 << 20) - at;
 		if (block_grow(b, at + n))
 			bail("no memory");
@@ -192,7 +182,7 @@ static void test_reader(void)
 static void drain(struct outq *q, struct buf *out)
 {
 	for (struct slice s = outq_ready(q); s.len; s = outq_ready(q)) {
-		size_t n = draw(3) ? s.len : draw(s.len) + 1;
+		size_t n = tap_random(3) ? s.len : tap_random(s.len) + 1;
 		buf_append(out, s.ptr, n);
 		outq_sent(q, n, 0);
 	}
@@ -242,7 +232,7 @@ static void test_queue(void)
 	uint64_t position = 0, lent = 0;
 
 	for (int i = 0; i < 4; i++)
-		b[i] = make_block(&home, BLOCK_LEAST + draw(1000));
+		b[i] = make_block(&home, BLOCK_LEAST + tap_random(1000));
 	for (int round = 0; round < 60; round++) {
 		struct outq q = { 0 };
 		struct buf sure = { 0 }, held = { 0 }, got = { 0 }, refused = { 0 };
@@ -252,8 +242,8 @@ static void test_queue(void)
 			size_t start = q.buf.len;
 			struct buf reply = { 0 };
 			struct resp_writer copy = { .out = &reply, .proto = 2 };
-			struct block *one = b[draw(4)];
-			if (draw(2)) {
+			struct block *one = b[tap_random(4)];
+			if (tap_random(2)) {
 				resp_bulk_block(&w, one->value, one);
 				resp_bulk(&copy, one->value);
 				lent++;
@@ -261,19 +251,19 @@ static void test_queue(void)
 				resp_int(&w, i);
 				resp_int(&copy, i);
 			}
-			bool hold = draw(3) == 0;
-			turn += draw(2);
+			bool hold = tap_random(3) == 0;
+			turn += tap_random(2);
 			if (hold && outq_hold(&q, start, ++position, 1, turn))
 				bail("no memory");
 			buf_append_slice(held.len || hold ? &held : &sure, buf_slice(&reply));
 			buf_append_slice(&refused, hold ? SLICE("-E\r\n") : buf_slice(&reply));
 			buf_free(&reply);
-			if (draw(4) == 0)
+			if (tap_random(4) == 0)
 				drain(&q, &got);
 		}
 		drain(&q, &got);
 		good &= slice_eq(buf_slice(&got), buf_slice(&sure));
-		if (draw(2)) {
+		if (tap_random(2)) {
 			outq_release(&q, position);
 			buf_append_slice(&sure, buf_slice(&held));
 			buf_reset(&refused, SIZE_MAX);
@@ -282,7 +272,7 @@ static void test_queue(void)
 			bail("no memory");
 		}
 		good &= outq_size(&q) == refused.len - got.len;
-		if (draw(3))
+		if (tap_random(3))
 			drain(&q, &got);
 		good &= slice_eq(buf_slice(&got), slice(refused.ptr, got.len)) && outq_size(&q) == refused.len - got.len;
 		outq_free(&q);
@@ -302,7 +292,7 @@ static void test_queue(void)
 
 int main(void)
 {
-	state = tap_seed() * 2654435761u + 1;
+	tap_random_begin(tap_seed());
 	test_sums();
 	test_growth();
 	test_sweep();

@@ -87,16 +87,6 @@ struct entry {
 static struct entry model[100000];
 static size_t nmodel, model_sent; /* bytes */
 
-static uint64_t state;
-
-static uint64_t draw(uint64_t n)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state % n;
-}
-
 static size_t model_ready(uint64_t releasable)
 {
 	size_t bytes = 0;
@@ -113,24 +103,24 @@ static void test_random(void)
 	bool good = true, order = true;
 	size_t at = 0, within = 0;
 
-	state = tap_seed() * 2654435761u + 1;
+	tap_random_begin(tap_seed());
 	for (int i = 0; i < 20000 && good && order; i++) {
-		uint64_t what = draw(10);
+		uint64_t what = tap_random(10);
 		if (what < 6 && nmodel < 2000) {
 			struct entry *e = &model[nmodel++];
-			snprintf(e->text, sizeof(e->text), "%u,", (unsigned)draw(100000));
-			e->position = draw(3) ? ++position : 0;
+			snprintf(e->text, sizeof(e->text), "%u,", (unsigned)tap_random(100000));
+			e->position = tap_random(3) ? ++position : 0;
 			if (e->position && e->position <= released)
 				bail("positions grow");
 			put(&q, e->text, e->position, 1, turn);
 		} else if (what < 8) {
 			/* Turns end before positions are released: holds merged within a turn go together. */
 			turn++;
-			released = position - (position ? draw(position - released + 1) : 0);
+			released = position - (position ? tap_random(position - released + 1) : 0);
 			outq_release(&q, released);
 		} else {
 			struct slice s = outq_ready(&q);
-			size_t n = s.len ? draw(s.len) + 1 : 0;
+			size_t n = s.len ? tap_random(s.len) + 1 : 0;
 			good = s.len <= model_ready(released);
 			for (size_t k = 0; k < n && order; k++) {
 				order = s.ptr[k] == model[at].text[within];
