@@ -217,6 +217,20 @@ static void format_label(struct kvctl *k, struct buf *out, const char *label)
 	buf_printf(out, k->colour ? "\033[2m%-10s\033[0m" : "%-10s", label);
 }
 
+/* A problem that is not a refusal tells of the damage itself. */
+static void format_trouble(const struct kvctl *k, const struct top_view *v, struct buf *out)
+{
+	bool counted = v->damaged && (v->refusing || !*v->problem);
+
+	if (!v->refusing && !v->damaged && !*v->problem)
+		return;
+	buf_printf(out, "%s%s%s%s", k->colour ? "\033[31m" : "", v->refusing ? "refuses writes" : "",
+		v->refusing && *v->problem ? ": " : "", v->problem);
+	if (counted)
+		buf_printf(out, "%s%" PRId64 " damaged record%s", v->refusing ? "; " : "", v->damaged, v->damaged == 1 ? "" : "s");
+	buf_printf(out, "%s\n", k->colour ? "\033[0m" : "");
+}
+
 static void format_head(struct kvctl *k, const struct top_view *v, struct buf *out)
 {
 	buf_printf(out, "kvd %s at %s, up ", v->version, k->socket);
@@ -224,10 +238,7 @@ static void format_head(struct kvctl *k, const struct top_view *v, struct buf *o
 		buf_printf(out, "%" PRId64 " min\n", v->uptime / 60);
 	else
 		buf_printf(out, "%" PRId64 " h\n", v->uptime / 3600);
-	if (v->refusing || v->damaged || *v->problem)
-		buf_printf(out, "%s%s%s%" PRId64 " damaged records%s\n", k->colour ? "\033[31m" : "",
-			v->refusing ? "refuses writes: " : "", *v->problem ? v->problem : "", v->damaged,
-			k->colour ? "\033[0m" : "");
+	format_trouble(k, v, out);
 }
 
 static void format_work(struct kvctl *k, const struct top_view *v, struct buf *out)

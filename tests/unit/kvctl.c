@@ -563,6 +563,31 @@ static void check_screen(const struct top_view *v, size_t width, size_t height)
 	buf_free(&text);
 }
 
+/* The line below the first one. */
+static void check_trouble(bool refusing, const char *problem, int64_t damaged, const char *expected)
+{
+	struct top_view v = { .refusing = refusing, .damaged = damaged };
+	struct kvctl k = { .socket = "/s" };
+	struct buf text = { 0 };
+
+	snprintf(v.problem, sizeof(v.problem), "%s", problem);
+	top_format(&k, &v, 200, 24, &text);
+	struct slice rest = buf_slice(&text), line = { 0 };
+	info_next_line(&rest, &line);
+	info_next_line(&rest, &line);
+	is_mem(line.ptr, line.len, expected, strlen(expected), "top says what is wrong");
+	buf_free(&text);
+}
+
+static void test_top_trouble(void)
+{
+	check_trouble(true, "no space left", 0, "refuses writes: no space left");
+	check_trouble(true, "no space left", 1, "refuses writes: no space left; 1 damaged record");
+	check_trouble(true, "", 0, "refuses writes");
+	check_trouble(false, "at least 3 damaged records; damaged/INDEX lists them", 3, "at least 3 damaged records; damaged/INDEX lists them");
+	check_trouble(false, "", 2, "2 damaged records");
+}
+
 static void test_top(void)
 {
 	struct top_sample before =
@@ -666,6 +691,7 @@ int main(void)
 	test_progress();
 	test_info();
 	test_top();
+	test_top_trouble();
 	test_watch_pattern();
 	test_units();
 	test_ranges();
