@@ -16,9 +16,9 @@
 #include "base/num.h"
 #include "kvctl/output.h"
 
-static struct timeval milliseconds(uint64_t ms)
+struct timeval connect_limit(const struct kvctl *k)
 {
-	return (struct timeval){ .tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
+	return (struct timeval){ .tv_sec = (time_t)(k->timeout_ms / 1000), .tv_usec = (suseconds_t)(k->timeout_ms % 1000 * 1000) };
 }
 
 /* The socket, or the innermost directory on the way to it that can be seen: that is the door that is shut. */
@@ -65,6 +65,8 @@ static enum kvctl_exit refuse_permission(const struct kvctl *k)
 
 static enum kvctl_exit refuse_connection(const struct kvctl *k, int error)
 {
+	struct stat st;
+
 	switch (error) {
 	case ENOENT:
 	case ENOTDIR:
@@ -73,6 +75,8 @@ static enum kvctl_exit refuse_connection(const struct kvctl *k, int error)
 			"with --socket",
 			k->socket);
 	case ECONNREFUSED:
+		if (stat(k->socket, &st) == 0 && !S_ISSOCK(st.st_mode))
+			return refuse(k, KVCTL_NO_CONNECTION, "%s is no socket; name one with --socket", k->socket);
 		return refuse(k, KVCTL_NO_CONNECTION,
 			"nobody listens on %s; kvd is not running. Try: systemctl start kvd", k->socket);
 	case EACCES:
@@ -92,7 +96,7 @@ static enum kvctl_exit refuse_connection(const struct kvctl *k, int error)
 static int open_socket(const struct kvctl *k)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct timeval limit = milliseconds(k->timeout_ms);
+	struct timeval limit = connect_limit(k);
 	int fd, r;
 
 	if (strlen(k->socket) >= sizeof(address.sun_path))
@@ -155,7 +159,7 @@ enum kvctl_exit connect_open(struct kvctl *k)
 		return refuse(k, KVCTL_NO_CONNECTION, "out of memory");
 	}
 	if (k->timeout_ms)
-		redisSetTimeout(k->redis, milliseconds(k->timeout_ms));
+		redisSetTimeout(k->redis, connect_limit(k));
 	return set_up_session(k);
 }
 
@@ -175,7 +179,7 @@ static enum kvctl_exit refuse_lost(struct kvctl *k)
 		(k->redis->err == REDIS_ERR_IO && (error == EPIPE || error == ECONNRESET)))
 		complain(k, "kvd closed the connection; whether the request took effect is not known");
 	else if (k->redis->err == REDIS_ERR_IO && error == EAGAIN)
-		complain(k, "no reply within the time limit; whether the request took effect is not known");
+		complain(k, CONNECT_TOO_LATE "; whether the request took effect is not known");
 	else
 		complain(k, "the connection failed: %s", k->redis->errstr);
 	connect_close(k);

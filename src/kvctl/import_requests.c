@@ -143,6 +143,8 @@ static enum kvctl_exit take_replies(struct stream *s, bool wait)
 static enum kvctl_exit send_bytes(struct stream *s, const char *p, size_t len)
 {
 	int fd = s->l->k->redis->fd;
+	uint64_t ms = s->l->k->timeout_ms;
+	int limit = ms == 0 ? -1 : ms < INT32_MAX ? (int)ms : INT32_MAX;
 
 	while (len) {
 		struct pollfd poll_fd = { .fd = fd, .events = POLLIN | POLLOUT };
@@ -156,7 +158,8 @@ static enum kvctl_exit send_bytes(struct stream *s, const char *p, size_t len)
 			return refuse(
 				s->l->k, KVCTL_NO_CONNECTION, "the connection failed: %s", strerror(errno));
 		/* Room for more, or replies, without which there may never be room. */
-		poll(&poll_fd, 1, -1);
+		if (poll(&poll_fd, 1, limit) == 0)
+			return refuse(s->l->k, KVCTL_NO_CONNECTION, CONNECT_TOO_LATE);
 		enum kvctl_exit code = take_replies(s, false);
 		if (code)
 			return code;

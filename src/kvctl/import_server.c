@@ -3,6 +3,7 @@
  * import --from-redis: keys by SCAN, values and expiry times by transactions, so that the two belong
  * together. What is no string is counted by type.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include "base/num.h"
@@ -30,21 +31,26 @@ struct server {
 	struct buf named;
 };
 
+/* Without a reply errno must still be that of the failed call. */
 static enum kvctl_exit refuse_server(struct server *s, const redisReply *r)
 {
+	bool late = !r && s->c && s->c->err == REDIS_ERR_IO && errno == EAGAIN;
+
 	if (r)
 		return refuse(s->k, KVCTL_REFUSED, "%s: %s", s->name,
 			r->type == REDIS_REPLY_ERROR ? r->str : "unexpected reply");
 	return refuse(s->k, KVCTL_NO_CONNECTION, "%s: %s", s->name,
-		s->c && s->c->err == REDIS_ERR_IO && !*s->c->errstr ? "the connection failed"
-		: s->c                                              ? s->c->errstr
-								    : "out of memory");
+		late                                                  ? CONNECT_TOO_LATE
+		: s->c && s->c->err == REDIS_ERR_IO && !*s->c->errstr ? "the connection failed"
+		: s->c                                                ? s->c->errstr
+								      : "out of memory");
 }
 
 static enum kvctl_exit take(struct server *s, redisReply **ret)
 {
 	void *r = NULL;
 
+	errno = 0;
 	if (redisGetReply(s->c, &r) != REDIS_OK || !r)
 		return refuse_server(s, NULL);
 	*ret = r;
@@ -93,7 +99,8 @@ static enum kvctl_exit connect_host(struct server *s)
 	bool bracketed = host[0] == '[' && end[-1] == ']';
 	if (bracketed)
 		end[-1] = 0;
-	s->c = redisConnect(host + bracketed, (int)port);
+	s->c = s->k->timeout_ms ? redisConnectWithTimeout(host + bracketed, (int)port, connect_limit(s->k))
+				: redisConnect(host + bracketed, (int)port);
 	return KVCTL_DONE;
 }
 
@@ -106,7 +113,7 @@ static enum kvctl_exit open_server(struct server *s, const struct args *a)
 	enum kvctl_exit code = KVCTL_DONE;
 
 	if (strchr(s->name, '/'))
-		s->c = redisConnectUnix(s->name);
+		s->c = s->k->timeout_ms ? redisConnectUnixWithTimeout(s->name, connect_limit(s->k)) : redisConnectUnix(s->name);
 	else
 		code = connect_host(s);
 	if (code)
@@ -114,6 +121,8 @@ static enum kvctl_exit open_server(struct server *s, const struct args *a)
 	if (!s->c || s->c->err)
 		return refuse(s->k, KVCTL_NO_CONNECTION, "cannot connect to %s: %s", s->name,
 			s->c ? s->c->errstr : "out of memory");
+	if (s->k->timeout_ms)
+		redisSetTimeout(s->c, connect_limit(s->k));
 	if (password && *password) {
 		code = ask(s, "AUTH", password, REDIS_REPLY_STATUS, &r);
 		if (!code)

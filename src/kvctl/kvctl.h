@@ -48,6 +48,9 @@ int kvctl_main(int argc, char **argv);
 /* Connects unless connected. */
 enum kvctl_exit connect_open(struct kvctl *k);
 void connect_close(struct kvctl *k);
+/* --timeout, 0: there is none; and what is said when it is over. */
+struct timeval connect_limit(const struct kvctl *k);
+#define CONNECT_TOO_LATE "no reply within the time limit"
 
 /* Queues a request. connect_reply then takes one reply for each, in order; error replies come back as
  * replies. */

@@ -409,8 +409,12 @@ def test_no_connection():
     s.bind(dead)
     s.listen()
     check(["-s", dead, "-t", "100ms", "ping"], 3, b"", "--timeout of a silent daemon", "no reply within")
-    # The first connection in the queue is the one that gave up.
-    threading.Thread(target=lambda: [s.accept()[0].close() for _ in range(2)], daemon=True).start()
+    check(["-s", kvd.socket, "-t", "100ms", "import", "--from-redis", dead], 3, b"", "--timeout of a silent server to copy from",
+        "no reply within the time limit", seconds=2)
+    check(["-s", HOME, "ping"], 3, b"", "a directory is no socket", "is no socket")
+    check(["-s", keep, "ping"], 3, b"", "nor is a file", "is no socket")
+    # The first connections in the queue are those that gave up.
+    threading.Thread(target=lambda: [s.accept()[0].close() for _ in range(3)], daemon=True).start()
     check(["-s", dead, "set", "a", "1"], 3, b"", "a daemon that hangs up", "(closed|failed)")
     if not can_be_nobody():
         skip("no permission: says which group", "needs root")
@@ -431,6 +435,19 @@ def test_no_connection():
 
 
 # ---- pipes
+
+
+def test_stopped_daemon():
+    """--timeout ends an import, of whatever form, when the daemon takes no more."""
+    fresh()
+    lines = b'{"key":"k","value":"%s"}\n' % (b"v" * 100000)
+    words = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\n%s\r\n" % (b"v" * 100000)
+    for form, stdin in (("ndjson", lines * 100), ("resp", words * 100)):
+        os.kill(kvd.pid, signal.SIGSTOP)
+        try:
+            check(["-t", "200ms", "import", "-f", form], 3, b"", f"import of {form}", "no reply within the time limit", stdin=stdin, seconds=2)
+        finally:
+            os.kill(kvd.pid, signal.SIGCONT)
 
 
 def test_closed_pipe():
@@ -627,5 +644,5 @@ def test_shell_reconnects():
 
 
 run(test_set_and_get, test_set_conditions, test_set_if_unchanged, test_delete, test_small_verbs, test_list, test_list_large_values, test_export_and_import,
-    test_import_bad_lines, test_daemon_verbs, test_usage, test_json, test_quiet, test_help_columns, test_no_connection, test_closed_pipe, test_script, test_script_answers_at_once,
+    test_import_bad_lines, test_daemon_verbs, test_usage, test_json, test_quiet, test_help_columns, test_no_connection, test_stopped_daemon, test_closed_pipe, test_script, test_script_answers_at_once,
     test_terminal, test_shell, test_shell_editing, test_shell_reconnects)
