@@ -128,14 +128,25 @@ static void find_history(struct shell *s)
 		s->path[0] = 0;
 }
 
+/* A word of AUTH, HELLO or CONFIG SET behind which a password stands. */
+static bool has_secret(const char *line)
+{
+	static const char *const words[] = { "auth", "requirepass" };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		for (const char *at = line; (at = strcasestr(at, words[i])); at++)
+			if ((at == line || !isalnum((unsigned char)at[-1])) && !isalnum((unsigned char)at[strlen(words[i])]))
+				return true;
+	return false;
+}
+
 /* Saved after each line: a shell that is killed in the middle of a long command has not forgotten it. */
 static void remember(struct shell *s, const char *line)
 {
 	HistEvent event;
 
 	/* Passwords are not for a file. */
-	if (line[0] == '\n' || isspace((unsigned char)line[0]) || strncasecmp(line, "auth", 4) == 0 ||
-		strcasestr(line, "raw auth"))
+	if (isspace((unsigned char)line[0]) || has_secret(line))
 		return;
 	history(s->history, &event, H_ENTER, line);
 	if (s->path[0])

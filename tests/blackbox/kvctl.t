@@ -610,8 +610,10 @@ def test_shell_editing():
     ok(t.expect(b"1\n"), "control-C drops the line", t.seen)
     t.type(b"\x1b[A\n")
     ok(t.expect(b"2\n"), "the up key brings the last line back", t.seen)
-    t.type(b"AUTH secret\n")
-    t.expect(b"> ")
+    for line in (b"AUTH secret", b"raw  auth secret", b"HELLO 2 AUTH default secret", b"CONFIG SET requirepass secret",
+            b"raw config set 'requirepass' secret", b"CONFIG SET requirepass ''"):
+        t.type(line + b"\n")
+        t.expect(b"> ")
     t.type(b"quit\n")
     is_(t.finish()[0], 0, "quit leaves")
     path = os.path.join(HOME, "state", "kvd", "history")
