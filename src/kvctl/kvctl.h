@@ -72,6 +72,13 @@ static inline struct slice reply_slice(const redisReply *r)
 	return slice(r->str, (size_t)r->len);
 }
 
+/* ---- reply.c: replies of names and values in turn ---- */
+
+/* The value of this name, when it is of this type (REDIS_REPLY_...); NULL: there is none. */
+const redisReply *reply_find(const redisReply *r, const char *name, int type);
+/* 0 when there is no such number. */
+int64_t reply_int(const redisReply *r, const char *name);
+
 /* ---- suggest.c, words.c: text ---- */
 
 /* Number of edits (insert, drop, change, swap neighbours) between two words. */

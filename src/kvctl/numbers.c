@@ -28,24 +28,16 @@ void numbers_free(struct numbers *n)
 
 bool numbers_find(const struct numbers *n, const char *name, int64_t *ret)
 {
-	const redisReply *r = n->reply;
+	const redisReply *r = reply_find(n->reply, name, REDIS_REPLY_INTEGER);
 
-	for (size_t i = 0; r && i + 1 < r->elements; i += 2)
-		if (r->element[i]->type == REDIS_REPLY_STRING &&
-			r->element[i + 1]->type == REDIS_REPLY_INTEGER &&
-			slice_eq(reply_slice(r->element[i]), slice_str(name))) {
-			*ret = r->element[i + 1]->integer;
-			return true;
-		}
-	return false;
+	if (r)
+		*ret = r->integer;
+	return r;
 }
 
 int64_t numbers_get(const struct numbers *n, const char *name)
 {
-	int64_t value = 0;
-
-	numbers_find(n, name, &value);
-	return value;
+	return reply_int(n->reply, name);
 }
 
 enum kvctl_exit info_fetch(struct kvctl *k, const char *section, redisReply **ret)

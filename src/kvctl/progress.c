@@ -3,15 +3,12 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "kvctl/output.h"
 
 #define REDRAW_NS 100000000
 #define BAR_WIDTH 20
-#define LOOK_SOON_NS 20000000 /* first pause of progress_wait; each is longer than the one before */
-#define LOOK_LATE_NS 500000000
 
 void progress_begin(struct progress *p, struct kvctl *k, const char *what, const char *unit)
 {
@@ -108,22 +105,4 @@ void progress_end(struct progress *p)
 	progress_hide(p);
 	if (p->k)
 		p->k->progress = NULL;
-}
-
-enum kvctl_exit progress_wait(
-	struct kvctl *k, const char *what, const char *unit, progress_look *look, void *arg)
-{
-	struct progress p;
-	struct progress_view view = { 0 };
-	long pause = LOOK_SOON_NS;
-	enum kvctl_exit code;
-
-	progress_begin(&p, k, what, unit);
-	while (!(code = look(k, arg, &view)) && !view.over) {
-		progress_show(&p, &view);
-		nanosleep(&(struct timespec){ .tv_nsec = pause }, NULL);
-		pause = pause * 3 / 2 < LOOK_LATE_NS ? pause * 3 / 2 : LOOK_LATE_NS;
-	}
-	progress_end(&p);
-	return code;
 }

@@ -40,14 +40,6 @@ void progress_end(struct progress *p);
 /* Nanoseconds since progress_begin, at least 1. */
 uint64_t progress_age(const struct progress *p);
 
-/*
- * Waits for work of the daemon: calls look, draws what it found, sleeps a little, until look fails or sets
- * ret->over. Returns what look returned last. look asks the daemon (INFO, KVD.STATS) and fills the view.
- */
-typedef enum kvctl_exit progress_look(struct kvctl *k, void *arg, struct progress_view *ret);
-enum kvctl_exit progress_wait(
-	struct kvctl *k, const char *what, const char *unit, progress_look *look, void *arg);
-
 /* The text of the line, at most width columns; for progress.c and its test. age_ns must not be 0. */
 void progress_format(struct buf *out, const struct progress *p, const struct progress_view *view,
 	uint64_t age_ns, size_t width);

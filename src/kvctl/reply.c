@@ -1,8 +1,23 @@
 /* SPDX-License-Identifier: MIT
  *
- * Replies of any shape for people and as JSON.
+ * Replies of any shape for people and as JSON, and what one of names and values holds.
  */
 #include "kvctl/output.h"
+
+const redisReply *reply_find(const redisReply *r, const char *name, int type)
+{
+	for (size_t i = 0; r && i + 1 < r->elements; i += 2)
+		if (r->element[i]->type == REDIS_REPLY_STRING && slice_eq(reply_slice(r->element[i]), slice_str(name)))
+			return r->element[i + 1]->type == type ? r->element[i + 1] : NULL;
+	return NULL;
+}
+
+int64_t reply_int(const redisReply *r, const char *name)
+{
+	const redisReply *n = reply_find(r, name, REDIS_REPLY_INTEGER);
+
+	return n ? n->integer : 0;
+}
 
 static void format_string(struct buf *out, struct slice s)
 {

@@ -157,24 +157,9 @@ static enum kvctl_exit list_files(struct kvctl *k, const char *dir, json_t *all)
 	return KVCTL_DONE;
 }
 
-static const redisReply *find(const redisReply *map, const char *name, int type)
-{
-	for (size_t i = 0; i + 1 < map->elements; i += 2)
-		if (map->element[i]->type == REDIS_REPLY_STRING && strcmp(map->element[i]->str, name) == 0 && map->element[i + 1]->type == type)
-			return map->element[i + 1];
-	return NULL;
-}
-
-static uint64_t find_int(const redisReply *map, const char *name)
-{
-	const redisReply *r = find(map, name, REDIS_REPLY_INTEGER);
-
-	return r ? (uint64_t)r->integer : 0;
-}
-
 static const char *find_text(const redisReply *map, const char *name)
 {
-	const redisReply *r = find(map, name, REDIS_REPLY_STRING);
+	const redisReply *r = reply_find(map, name, REDIS_REPLY_STRING);
 
 	return r ? r->str : "?";
 }
@@ -192,8 +177,8 @@ static enum kvctl_exit list_daemon(struct kvctl *k, json_t *all)
 	for (size_t i = 0; !code && i < r->elements; i++) {
 		const redisReply *m = r->element[i];
 		print_row(k,
-			&(struct row){ find_text(m, "name"), find_text(m, "kind"), (int64_t)find_int(m, "time"), find_int(m, "bytes"),
-				find_int(m, "segments"), find_int(m, "position") },
+			&(struct row){ find_text(m, "name"), find_text(m, "kind"), reply_int(m, "time"), (uint64_t)reply_int(m, "bytes"),
+				(uint64_t)reply_int(m, "segments"), (uint64_t)reply_int(m, "position") },
 			all);
 	}
 	freeReplyObject(r);

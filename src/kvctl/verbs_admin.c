@@ -106,22 +106,13 @@ int verb_stats(struct kvctl *k, const struct args *a)
 
 /* ---- compact ---- */
 
-static const redisReply *find_field(const redisReply *r, const char *name)
-{
-	for (size_t i = 0; i + 1 < r->elements; i += 2)
-		if (r->element[i]->type == REDIS_REPLY_STRING && slice_eq(reply_slice(r->element[i]), slice_str(name)))
-			return r->element[i + 1];
-	return NULL;
-}
-
 static void print_saved(struct kvctl *k, const redisReply *r)
 {
-	const redisReply *before = find_field(r, "before"), *after = find_field(r, "after"), *saved = find_field(r, "saved");
-
-	if (k->quiet || !before || !after || !saved)
+	if (k->quiet)
 		return;
-	output_printf(k, k->json ? "{\"before\":%lld,\"after\":%lld,\"saved\":%lld}\n" : "%lld bytes before, %lld after, %lld saved\n",
-		before->integer, after->integer, saved->integer);
+	output_printf(k, k->json ? "{\"before\":%" PRId64 ",\"after\":%" PRId64 ",\"saved\":%" PRId64 "}\n"
+				 : "%" PRId64 " bytes before, %" PRId64 " after, %" PRId64 " saved\n",
+		reply_int(r, "before"), reply_int(r, "after"), reply_int(r, "saved"));
 }
 
 int verb_compact(struct kvctl *k, const struct args *a)

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <time.h>
+#include "kvctl/numbers.h"
 #include "kvctl/output.h"
 #include "kvctl/verb.h"
 #include "store/offline.h"
@@ -13,6 +14,9 @@
 struct offline_job {
 	struct kvctl *k;
 	struct slice prefix; /* of the keys to show; empty: all */
+	char path[PATHS_MAX];
+	struct offline_report report;
+	struct error e;
 };
 
 static const char *const codecs[] = { "raw", "zlib", "lz4", "zstd" };
@@ -118,12 +122,12 @@ static void show_all(void *arg, const struct offline_item *item)
 		print_damage(j->k, item);
 }
 
-static enum kvctl_exit take_path(struct kvctl *k, struct slice in, char out[PATHS_MAX])
+static enum kvctl_exit begin(struct kvctl *k, struct slice path, struct offline_job *ret)
 {
-	if (in.len == 0 || in.len >= PATHS_MAX || memchr(in.ptr, 0, in.len))
-		return refuse(k, KVCTL_USAGE, "\"%.*s\" is no path", (int)in.len, in.ptr);
-	memcpy(out, in.ptr, in.len);
-	out[in.len] = '\0';
+	*ret = (struct offline_job){ .k = k };
+	if (path.len == 0 || path.len >= sizeof(ret->path) || memchr(path.ptr, 0, path.len))
+		return refuse(k, KVCTL_USAGE, "\"%.*s\" is no path", (int)path.len, path.ptr);
+	memcpy(ret->path, path.ptr, path.len);
 	return KVCTL_DONE;
 }
 
@@ -149,34 +153,28 @@ static void print_summary(struct kvctl *k, const struct offline_report *r)
 
 static enum kvctl_exit verify_offline(struct kvctl *k, struct slice dir)
 {
-	struct offline_job j = { .k = k };
-	struct offline_report report;
-	struct error e = { 0 };
-	char path[PATHS_MAX];
-	enum kvctl_exit code = take_path(k, dir, path);
+	struct offline_job j;
+	enum kvctl_exit code = begin(k, dir, &j);
 
 	if (code)
 		return code;
-	if (offline_verify(&io_system, path, show, &j, &report, &e))
-		return refuse(k, KVCTL_REFUSED, "%s", e.text);
-	print_summary(k, &report);
-	return report.damaged ? KVCTL_REFUSED : KVCTL_DONE;
+	if (offline_verify(&io_system, j.path, show, &j, &j.report, &j.e))
+		return refuse(k, KVCTL_REFUSED, "%s", j.e.text);
+	print_summary(k, &j.report);
+	return j.report.damaged ? KVCTL_REFUSED : KVCTL_DONE;
 }
 
 int verb_dump(struct kvctl *k, const struct args *a)
 {
-	struct offline_job j = { .k = k };
-	struct offline_report report;
-	struct error e = { 0 };
-	char path[PATHS_MAX];
-	enum kvctl_exit code = take_path(k, args_at(a, 0), path);
+	struct offline_job j;
+	enum kvctl_exit code = begin(k, args_at(a, 0), &j);
 
 	if (code)
 		return code;
 	args_option(a, "prefix", &j.prefix);
-	if (offline_dump(&io_system, path, show_all, &j, &report, &e))
-		return refuse(k, KVCTL_REFUSED, "%s", e.text);
-	return report.damaged ? KVCTL_REFUSED : KVCTL_DONE;
+	if (offline_dump(&io_system, j.path, show_all, &j, &j.report, &j.e))
+		return refuse(k, KVCTL_REFUSED, "%s", j.e.text);
+	return j.report.damaged ? KVCTL_REFUSED : KVCTL_DONE;
 }
 
 static void warn_gaps(struct kvctl *k, const struct offline_report *r)
@@ -187,31 +185,19 @@ static void warn_gaps(struct kvctl *k, const struct offline_report *r)
 
 int verb_repair(struct kvctl *k, const struct args *a)
 {
-	struct offline_job j = { .k = k };
-	struct offline_report report;
-	struct error e = { 0 };
-	char path[PATHS_MAX];
-	enum kvctl_exit code = take_path(k, args_at(a, 0), path);
+	struct offline_job j;
+	enum kvctl_exit code = begin(k, args_at(a, 0), &j);
 
 	if (code)
 		return code;
-	if (offline_repair(&io_system, path, show, &j, &report, &e))
-		return refuse(k, KVCTL_REFUSED, "%s", e.text);
-	print_summary(k, &report);
-	warn_gaps(k, &report);
+	if (offline_repair(&io_system, j.path, show, &j, &j.report, &j.e))
+		return refuse(k, KVCTL_REFUSED, "%s", j.e.text);
+	print_summary(k, &j.report);
+	warn_gaps(k, &j.report);
 	return KVCTL_DONE;
 }
 
 /* ---- through the daemon ---- */
-
-static uint64_t number_of(const redisReply *r, const char *name)
-{
-	for (size_t i = 0; i + 1 < r->elements; i += 2)
-		if (r->element[i]->type == REDIS_REPLY_STRING && slice_eq(reply_slice(r->element[i]), slice_str(name)) &&
-			r->element[i + 1]->type == REDIS_REPLY_INTEGER)
-			return (uint64_t)r->element[i + 1]->integer;
-	return 0;
-}
 
 static enum kvctl_exit verify_online(struct kvctl *k)
 {
@@ -224,8 +210,9 @@ static enum kvctl_exit verify_online(struct kvctl *k)
 	if (r->type != REDIS_REPLY_ARRAY) {
 		code = connect_unexpected(k, r);
 	} else {
-		struct offline_report report = { .segments = number_of(r, "segments"), .records = number_of(r, "records"),
-			.bytes = number_of(r, "bytes"), .damaged = number_of(r, "errors") };
+		struct offline_report report = { .segments = (uint64_t)reply_int(r, "segments"),
+			.records = (uint64_t)reply_int(r, "records"), .bytes = (uint64_t)reply_int(r, "bytes"),
+			.damaged = (uint64_t)reply_int(r, "errors") };
 		print_summary(k, &report);
 		code = report.damaged ? KVCTL_REFUSED : KVCTL_DONE;
 		if (report.damaged)
@@ -242,31 +229,11 @@ int verb_verify(struct kvctl *k, const struct args *a)
 	return args_option(a, "offline", &dir) ? verify_offline(k, dir) : verify_online(k);
 }
 
-/* The line of INFO that says what is wrong, without its name and end. */
-static struct slice problem_of(struct slice info)
+static void print_health(struct kvctl *k, struct slice problem)
 {
-	static const char name[] = "\nkvd_problem:";
-	const char *at = memmem(info.ptr, info.len, name, sizeof(name) - 1);
-	struct slice rest = at ? slice_skip(info, (size_t)(at - info.ptr) + sizeof(name) - 1) : slice(NULL, 0);
-	const char *end = rest.len ? memchr(rest.ptr, '\r', rest.len) : NULL;
-
-	return end ? slice(rest.ptr, (size_t)(end - rest.ptr)) : rest;
-}
-
-int verb_health(struct kvctl *k, const struct args *a)
-{
-	struct slice argv[2] = { SLICE("INFO"), SLICE("kvd") };
-	redisReply *r;
-	enum kvctl_exit code = connect_ask(k, argv, 2, &r);
-
-	(void)a;
-	if (code)
-		return code;
-	struct slice problem = r->type == REDIS_REPLY_STRING ? problem_of(reply_slice(r)) : slice(NULL, 0);
 	bool healthy = problem.len == 0;
-	if (r->type != REDIS_REPLY_STRING) {
-		code = connect_unexpected(k, r);
-	} else if (k->json) {
+
+	if (k->json) {
 		json_t *o = json_object();
 		if (o) {
 			json_object_set_new(o, "healthy", json_boolean(healthy));
@@ -278,6 +245,19 @@ int verb_health(struct kvctl *k, const struct args *a)
 		output_text(k, problem);
 		output_printf(k, healthy ? "" : "\n");
 	}
+}
+
+int verb_health(struct kvctl *k, const struct args *a)
+{
+	struct slice problem = { "", 0 };
+	redisReply *r;
+	enum kvctl_exit code = info_fetch(k, "kvd", &r);
+
+	(void)a;
+	if (code)
+		return code;
+	info_find(reply_slice(r), "kvd_problem", &problem);
+	print_health(k, problem);
 	freeReplyObject(r);
-	return code ? code : healthy ? KVCTL_DONE : KVCTL_REFUSED;
+	return problem.len ? KVCTL_REFUSED : KVCTL_DONE;
 }
