@@ -69,12 +69,21 @@ const char *cmd_client_last(const struct cmd_client *c)
 
 /* ---- names ---- */
 
-bool client_text_ok(struct slice s)
+/* Printable, no blanks. */
+static bool is_text_ok(struct slice s)
 {
 	for (size_t i = 0; i < s.len; i++)
 		if (s.ptr[i] < '!' || s.ptr[i] > '~')
 			return false;
 	return true;
+}
+
+bool client_check_name(struct call *call, struct slice name)
+{
+	if (is_text_ok(name))
+		return true;
+	call_error(call, "ERR Client names cannot contain spaces, newlines or special characters.");
+	return false;
 }
 
 bool client_set_text(char **text, struct slice s)
@@ -105,9 +114,8 @@ int client_getname(struct call *call)
 
 int client_setname(struct call *call)
 {
-	if (!client_text_ok(call->argv[2]))
-		return call_error(
-			call, "ERR Client names cannot contain spaces, newlines or special characters.");
+	if (!client_check_name(call, call->argv[2]))
+		return 0;
 	if (!client_set_text(&call->client->name, call->argv[2]))
 		return -ENOMEM;
 	resp_ok(&call->out);
@@ -122,7 +130,7 @@ int client_setinfo(struct call *call)
 	if (!name && !slice_is(call->argv[2], "lib-ver"))
 		return call_error(call, "ERR Unrecognized option '%.*s'",
 			call->argv[2].len < 128 ? (int)call->argv[2].len : 128, call->argv[2].ptr);
-	if (!client_text_ok(call->argv[3]))
+	if (!is_text_ok(call->argv[3]))
 		return call_error(call, "ERR %s cannot contain spaces, newlines or special characters.",
 			name ? "lib-name" : "lib-ver");
 	if (!client_set_text(name ? &c->lib_name : &c->lib_ver, call->argv[3]))

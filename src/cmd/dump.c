@@ -148,10 +148,10 @@ int dump_dump(struct call *call)
 
 static bool is_sound(const struct crc64 *crc, struct slice payload)
 {
+	if (payload.len < TRAILER)
+		return false;
 	const char *trailer = payload.ptr + payload.len - TRAILER;
-
-	return payload.len >= TRAILER && get_le16(trailer) <= VERSION_KNOWN &&
-	       get_le64(trailer + 2) == crc64_update(crc, 0, payload.ptr, payload.len - 8);
+	return get_le16(trailer) <= VERSION_KNOWN && get_le64(trailer + 2) == crc64_update(crc, 0, payload.ptr, payload.len - 8);
 }
 
 /* Takes a length off the front. False: there is none. */

@@ -51,6 +51,8 @@ bool call_is_secret(const struct call *call, size_t i)
 {
 	if (call->command->run == session_auth)
 		return i > 0;
+	if (call->command->run == config_set)
+		return i > 2 && i % 2 && slice_is(call->argv[i - 1], "requirepass");
 	/* HELLO version AUTH user password */
 	return call->command->run == session_hello && i >= 2 &&
 	       (slice_is(call->argv[i - 1], "auth") || (i >= 3 && slice_is(call->argv[i - 2], "auth")));

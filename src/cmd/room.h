@@ -151,7 +151,7 @@ struct slice scan_after_prefix(
 
 /* client.c */
 bool client_set_text(char **text, struct slice s); /* false: no memory */
-bool client_text_ok(struct slice s);               /* printable, no blanks */
+bool client_check_name(struct call *call, struct slice name); /* false: an error was replied */
 
 /* session.c */
 void session_reset_state(struct cmd_client *c);

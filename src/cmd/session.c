@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include "base/num.h"
 
-static const char name_rule[] = "ERR Client names cannot contain spaces, newlines or special characters.";
-
 /* False: an error was replied. */
 static bool authenticate(struct call *call, struct slice user, struct slice password)
 {
@@ -95,11 +93,7 @@ static bool read_greeting(struct call *call, struct greeting *g)
 			return false;
 		}
 	}
-	if (g->name && !client_text_ok(*g->name)) {
-		call_error(call, "%s", name_rule);
-		return false;
-	}
-	return true;
+	return !g->name || client_check_name(call, *g->name);
 }
 
 int session_hello(struct call *call)

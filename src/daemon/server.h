@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The server owns everything of a running daemon and turns the loop. A turn: events are handled (reads, requests), then
- * server_end_turn takes in what the store finished, lets replies go, hands commits to the sync thread, and writes.
+ * end_turn takes in what the store finished, lets replies go, hands commits to the sync thread, and writes.
  * Inner door of the room; one thread.
  */
 #ifndef DAEMON_SERVER_H

@@ -970,6 +970,9 @@ static void test_slowlog(void)
 	reply_has("*2\r\n$7\r\nSLOWLOG\r\n$3\r\nLEN\r\n$12\r\n/run/kvd/2:0\r\n$0\r\n\r\n", "with the client's address");
 	reply_has("... (22 more bytes)\r\n$12\r\n/run/kvd/1:0\r\n$2\r\nme\r\n", "and name, long words cut");
 	reply_has("*3\r\n$4\r\nAUTH\r\n$10\r\n(redacted)\r\n$10\r\n(redacted)\r\n", "and no passwords");
+	run_line(0, "CONFIG SET save x RequirePass secret");
+	run_line(1, "SLOWLOG GET 1");
+	reply_has("$4\r\nsave\r\n$1\r\nx\r\n$11\r\nRequirePass\r\n$10\r\n(redacted)\r\n", "also not one that is set");
 	run_line(0, "SLOWLOG RESET");
 	p = line + sprintf(line, "MGET");
 	for (int i = 0; i < 40; i++)
