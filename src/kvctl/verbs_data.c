@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/crc.h"
 #include "base/num.h"
@@ -13,11 +14,19 @@
 #include "kvctl/verb.h"
 
 #define READ_STEP 65536
+#define VALUE_MAX (512 << 20)
 #define TAG_CHARS 9 /* eight digits and the NUL */
 
+/* -EFBIG: more than any daemon takes, which a file says before it is read. */
 static int read_all(int fd, struct buf *ret)
 {
+	struct stat st;
+
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > VALUE_MAX)
+		return -EFBIG;
 	for (;;) {
+		if (ret->len > VALUE_MAX)
+			return -EFBIG;
 		if (buf_reserve(ret, READ_STEP))
 			return -ENOMEM;
 		ssize_t n = read(fd, ret->ptr + ret->len, READ_STEP);
@@ -27,6 +36,13 @@ static int read_all(int fd, struct buf *ret)
 			return -errno;
 		ret->len += n > 0 ? (size_t)n : 0;
 	}
+}
+
+static enum kvctl_exit refuse_reading(struct kvctl *k, const char *name, int r)
+{
+	if (r == -EFBIG)
+		return refuse(k, KVCTL_REFUSED, "%s: more than %d bytes, the largest value there is", name, VALUE_MAX);
+	return refuse(k, KVCTL_REFUSED, "cannot read %s: %s", name, strerror(-r));
 }
 
 static enum kvctl_exit read_file(struct kvctl *k, struct slice path, struct buf *ret)
@@ -42,7 +58,7 @@ static enum kvctl_exit read_file(struct kvctl *k, struct slice path, struct buf 
 	r = fd < 0 ? -errno : read_all(fd, ret);
 	if (fd >= 0)
 		close(fd);
-	return r ? refuse(k, KVCTL_REFUSED, "cannot read %s: %s", name, strerror(-r)) : KVCTL_DONE;
+	return r ? refuse_reading(k, name, r) : KVCTL_DONE;
 }
 
 static enum kvctl_exit read_input(struct kvctl *k, bool asked_for, struct buf *ret)
@@ -53,7 +69,7 @@ static enum kvctl_exit read_input(struct kvctl *k, bool asked_for, struct buf *r
 	if (!asked_for && isatty(STDIN_FILENO))
 		return refuse(k, KVCTL_USAGE, "a value is missing: give VALUE, --file FILE, or - to type it");
 	int r = read_all(STDIN_FILENO, ret);
-	return r ? refuse(k, KVCTL_REFUSED, "cannot read standard input: %s", strerror(-r)) : KVCTL_DONE;
+	return r ? refuse_reading(k, "standard input", r) : KVCTL_DONE;
 }
 
 /* From the argument (borrowed), a file or standard input (read into `store`). */

@@ -38,6 +38,9 @@ def test_set_and_get():
     check(["set", "--file", path, "c"], 0, b"", "set --file")
     is_(c("GET", "c"), ODD * 1000, "the whole file")
     check(["set", "c", "v", "-f", path], 2, b"", "a value twice is wrong usage", "exclude each other")
+    with open(path + "large", "wb") as f:
+        f.truncate((512 << 20) + 1)
+    check(["set", "c", "-f", path + "large"], 1, b"", "a file larger than any value", "large: more than 536870912 bytes, the largest value there is")
     check(["set", "c", "-f", path + "x"], 1, b"", "a missing file", "No such file")
     check(["set", "e", ""], 0, b"", "an empty value")
     check(["get", "e"], 0, b"", "comes back")
