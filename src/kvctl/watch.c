@@ -38,7 +38,7 @@ static enum kvctl_exit check_events(struct kvctl *k)
 		flags = reply_slice(r->element[1]);
 	if (!known)
 		code = refuse(k, KVCTL_REFUSED, "this daemon has no keyspace events");
-	else if (!flags.len || !memchr(flags.ptr, 'K', flags.len))
+	else if (!flags.len || !memchr(flags.ptr, 'K', flags.len) || !strpbrk(flags.ptr, "Ag$xnm")) /* of strings there are no others */
 		code = refuse(k, KVCTL_REFUSED,
 			"keyspace events are off; \"kvctl raw CONFIG SET notify-keyspace-events KA\" turns "
 			"them on until the next start, "

@@ -121,6 +121,8 @@ class Watcher:
 def test_watch():
     c = fresh()
     check(["watch", "x"], 1, b"", "watch while events are off says what to do", "CONFIG SET notify-keyspace-events KA.*kvd.conf")
+    c.must("CONFIG", "SET", "notify-keyspace-events", "KElshz")
+    check(["watch", "x"], 1, b"", "and when none are told that ever happen", "keyspace events are off")
     c.must("CONFIG", "SET", "notify-keyspace-events", "KA")
     w = Watcher("a[*]", "--limit=3")
     c.must("SET", "other", "1")
