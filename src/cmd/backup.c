@@ -121,12 +121,6 @@ int backup_delete(struct call *call)
 	return 0;
 }
 
-static void reply_number(struct call *call, const char *name, uint64_t value)
-{
-	resp_bulk_str(&call->out, name);
-	resp_int(&call->out, (int64_t)value);
-}
-
 int backup_list(struct call *call)
 {
 	const struct store_snapshot *s;
@@ -139,10 +133,10 @@ int backup_list(struct call *call)
 		resp_bulk_str(&call->out, s[i].name);
 		resp_bulk_str(&call->out, "kind");
 		resp_bulk_str(&call->out, s[i].damaged ? "damaged" : s[i].timed ? "timed" : "hand");
-		reply_number(call, "time", (uint64_t)s[i].time_ms / 1000);
-		reply_number(call, "position", s[i].position);
-		reply_number(call, "segments", s[i].segments);
-		reply_number(call, "bytes", s[i].bytes);
+		call_field(call, "time", (uint64_t)s[i].time_ms / 1000);
+		call_field(call, "position", s[i].position);
+		call_field(call, "segments", s[i].segments);
+		call_field(call, "bytes", s[i].bytes);
 	}
 	return 0;
 }
@@ -153,13 +147,9 @@ static unsigned read_keep(const struct cmd_env *e)
 {
 	uint64_t keep = KEEP_DEFAULT;
 	struct buf value = { 0 };
-	const char *name;
 
-	for (size_t i = 0; e->host.config_get && e->host.config_get(e->host.arg, i, &name, &value); i++) {
-		if (strcmp(name, "snapshot-keep") == 0)
-			num_parse_u64(buf_slice(&value), &keep);
-		value.len = 0;
-	}
+	if (config_find(e, SLICE("snapshot-keep"), &value))
+		num_parse_u64(buf_slice(&value), &keep);
 	buf_free(&value);
 	return (unsigned)keep;
 }

@@ -191,6 +191,12 @@ void call_value(struct call *call, const struct txn_value *v, struct slice part)
 	resp_bulk_block(&call->out, part, v->block);
 }
 
+void call_field(struct call *call, const char *name, uint64_t value)
+{
+	resp_bulk_str(&call->out, name);
+	resp_int(&call->out, (int64_t)value);
+}
+
 struct block *call_block(const struct call *call, struct slice argument)
 {
 	for (size_t i = 0; i < call->blocks; i++)
@@ -234,13 +240,9 @@ static uint64_t read_bulk_limit(const struct cmd_env *e)
 {
 	uint64_t limit = STORE_MAX_VALUE;
 	struct buf value = { 0 };
-	const char *name;
 
-	for (size_t i = 0; e->host.config_get && e->host.config_get(e->host.arg, i, &name, &value); i++) {
-		if (strcmp(name, "proto-max-bulk-len") == 0)
-			num_parse_size(buf_slice(&value), &limit);
-		value.len = 0;
-	}
+	if (config_find(e, SLICE("proto-max-bulk-len"), &value))
+		num_parse_size(buf_slice(&value), &limit);
 	buf_free(&value);
 	return limit < STORE_MAX_VALUE ? limit : STORE_MAX_VALUE;
 }

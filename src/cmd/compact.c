@@ -98,12 +98,6 @@ int compact_bgrewriteaof(struct call *call)
 
 /* ---- KVD.SEGMENTS ---- */
 
-static void reply_number(struct call *call, const char *name, uint64_t value)
-{
-	resp_bulk_str(&call->out, name);
-	resp_int(&call->out, (int64_t)value);
-}
-
 int compact_segments(struct call *call)
 {
 	struct store_segment *list;
@@ -115,11 +109,11 @@ int compact_segments(struct call *call)
 	for (long i = 0; i < n; i++) {
 		const struct store_segment *g = &list[i];
 		resp_map(&call->out, 6);
-		reply_number(call, "number", g->number);
-		reply_number(call, "first", g->first);
-		reply_number(call, "bytes", g->size);
-		reply_number(call, "live", g->live_bytes);
-		reply_number(call, "tombstones", g->tombstone_bytes);
+		call_field(call, "number", g->number);
+		call_field(call, "first", g->first);
+		call_field(call, "bytes", g->size);
+		call_field(call, "live", g->live_bytes);
+		call_field(call, "tombstones", g->tombstone_bytes);
 		resp_bulk_str(&call->out, "state");
 		resp_bulk_str(&call->out, g->active ? "active" : g->merging ? "merging" : g->complete ? "complete" : "sealed");
 	}

@@ -38,16 +38,23 @@ int config_get(struct call *call)
 	return failed ? -ENOMEM : 0;
 }
 
+bool config_find(const struct cmd_env *e, struct slice asked, struct buf *ret_value)
+{
+	const char *name;
+
+	for (size_t i = 0; e->host.config_get && e->host.config_get(e->host.arg, i, &name, ret_value); i++) {
+		if (slice_is(asked, name))
+			return true;
+		ret_value->len = 0;
+	}
+	return false;
+}
+
 static bool is_known(const struct cmd_env *e, struct slice asked)
 {
 	struct buf value = { 0 };
-	bool found = false;
-	const char *name;
+	bool found = config_find(e, asked, &value);
 
-	for (size_t i = 0; !found && e->host.config_get(e->host.arg, i, &name, &value); i++) {
-		found = slice_is(asked, name);
-		value.len = 0;
-	}
 	buf_free(&value);
 	return found;
 }

@@ -85,12 +85,6 @@ int memory_usage(struct call *call)
 	return 0;
 }
 
-static void reply_pair(struct resp_writer *w, const char *name, uint64_t value)
-{
-	resp_bulk_str(w, name);
-	resp_int(w, (int64_t)value);
-}
-
 int memory_stats(struct call *call)
 {
 	struct cmd_env *e = call->env;
@@ -105,18 +99,18 @@ int memory_stats(struct call *call)
 	total = data + h.output_bytes;
 	e->memory_peak = total > e->memory_peak ? total : e->memory_peak;
 	resp_map(w, 14);
-	reply_pair(w, "peak.allocated", e->memory_peak);
-	reply_pair(w, "total.allocated", total);
-	reply_pair(w, "startup.allocated", 0);
-	reply_pair(w, "replication.backlog", 0);
-	reply_pair(w, "clients.slaves", 0);
-	reply_pair(w, "clients.normal", h.output_bytes);
-	reply_pair(w, "cluster.links", 0);
-	reply_pair(w, "aof.buffer", store_backlog(e->store));
-	reply_pair(w, "overhead.total", total - data);
-	reply_pair(w, "keys.count", s.keys);
-	reply_pair(w, "keys.bytes-per-key", s.keys ? s.keydir_bytes / s.keys : 0);
-	reply_pair(w, "dataset.bytes", data);
+	call_field(call, "peak.allocated", e->memory_peak);
+	call_field(call, "total.allocated", total);
+	call_field(call, "startup.allocated", 0);
+	call_field(call, "replication.backlog", 0);
+	call_field(call, "clients.slaves", 0);
+	call_field(call, "clients.normal", h.output_bytes);
+	call_field(call, "cluster.links", 0);
+	call_field(call, "aof.buffer", store_backlog(e->store));
+	call_field(call, "overhead.total", total - data);
+	call_field(call, "keys.count", s.keys);
+	call_field(call, "keys.bytes-per-key", s.keys ? s.keydir_bytes / s.keys : 0);
+	call_field(call, "dataset.bytes", data);
 	resp_bulk_str(w, "dataset.percentage");
 	resp_double(w, total ? (double)data / (double)total * 100 : 0);
 	resp_bulk_str(w, "peak.percentage");

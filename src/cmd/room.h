@@ -53,6 +53,8 @@ int call_length(struct call *call, struct slice key, size_t *ret);
 int call_part(struct call *call, struct slice key, size_t from, size_t n, struct txn_value *ret);
 /* Appends a value that was read, or a part of it. */
 void call_value(struct call *call, const struct txn_value *v, struct slice part);
+/* Appends a name and a number. */
+void call_field(struct call *call, const char *name, uint64_t value);
 int call_peek(struct call *call, struct slice key, int64_t *ret_expire_ms);
 /*
  * Ends the handler without a reply: the client waits, and reply() appends it when over() has come true, or with reached false when the daemon
@@ -141,6 +143,9 @@ void watch_look(struct cmd_env *e, struct txn *t);  /* before the commit: finds 
 void watch_mark(struct cmd_env *e, bool committed); /* after it */
 bool watch_expired(struct cmd_client *c, struct txn *t); /* a watched key that was there has gone */
 void watch_clear(struct cmd_client *c);
+
+/* config.c: the text of an option, appended; false: there is none of this name. */
+bool config_find(const struct cmd_env *e, struct slice asked, struct buf *ret_value);
 
 /* scan.c */
 struct cursors *cursors_free(struct cursors *cs);

@@ -4,12 +4,6 @@
  */
 #include "cmd/room.h"
 
-static void reply_number(struct resp_writer *w, const char *name, uint64_t value)
-{
-	resp_bulk_str(w, name);
-	resp_int(w, (int64_t)value);
-}
-
 int verify_verify(struct call *call)
 {
 	struct store *s = call->env->store;
@@ -27,9 +21,9 @@ int verify_verify(struct call *call)
 	}
 	store_scrub_state(s, &state);
 	resp_map(&call->out, 4);
-	reply_number(&call->out, "segments", state.segments);
-	reply_number(&call->out, "records", state.records);
-	reply_number(&call->out, "bytes", state.bytes);
-	reply_number(&call->out, "errors", state.damaged);
+	call_field(call, "segments", state.segments);
+	call_field(call, "records", state.records);
+	call_field(call, "bytes", state.bytes);
+	call_field(call, "errors", state.damaged);
 	return 0;
 }
