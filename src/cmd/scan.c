@@ -15,6 +15,7 @@
 #include "base/num.h"
 
 enum { CURSORS = 65536, CURSOR_BYTES = 64 << 20, OWN_CURSORS = 1024, OWN_BYTES = 4 << 20 };
+enum { MAX_COUNT = 100000 }; /* keys one SCAN looks at, whatever it asks for: some milliseconds, in which nobody else is served */
 
 struct cursor {
 	struct index_link link; /* first: by number */
@@ -201,10 +202,11 @@ static bool read_options(struct call *call, struct scan_options *o)
 		} else if (value && slice_is(word, "count")) {
 			if (!call_int(call, call->argv[i + 1], &o->count))
 				return false;
-			if (o->count >= 1)
-				continue;
-			call_syntax(call);
-			return false;
+			if (o->count < 1) {
+				call_syntax(call);
+				return false;
+			}
+			o->count = o->count < MAX_COUNT ? o->count : MAX_COUNT;
 		} else {
 			call_syntax(call);
 			return false;

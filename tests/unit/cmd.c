@@ -180,6 +180,29 @@ static void test_cursors(void)
 
 /* ---- glob ---- */
 
+/* COUNT is a wish: one call must not keep all others waiting. */
+static void test_scan_bound(void)
+{
+	enum { KEYS = 150000, MOST = 100000 };
+	size_t found[3] = { 0 };
+	char line[100], cursor[32] = "0";
+
+	fixture_open();
+	for (int i = 0; i < KEYS; i++) {
+		snprintf(line, sizeof(line), "SET k%06d v", i);
+		run_line(0, line);
+	}
+	for (int call = 0; call < 3 && (call == 0 || strcmp(cursor, "0")); call++) {
+		snprintf(line, sizeof(line), "SCAN %s MATCH *5 COUNT 1000000", cursor);
+		run_line(0, line);
+		buf_append_char(&fx.out, '\0');
+		sscanf(fx.out.ptr, "*2\r\n$%*d\r\n%31[0-9]\r\n*%zu", cursor, &found[call]);
+	}
+	ok(found[0] == MOST / 10 && found[1] == (KEYS - MOST) / 10 && found[2] == 0 && strcmp(cursor, "0") == 0,
+		"a SCAN looks at %d keys at most (%zu, %zu, %zu)", MOST, found[0], found[1], found[2]);
+	fixture_close();
+}
+
 static void test_glob(void)
 {
 	static const struct {
@@ -1295,6 +1318,7 @@ int main(void)
 	for (uint64_t i = 0; i < 3; i++)
 		test_scan_under_change(seed + i);
 	test_cursors();
+	test_scan_bound();
 	test_glob();
 	test_pending();
 	test_conditions();
