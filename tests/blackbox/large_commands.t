@@ -348,6 +348,18 @@ def test_always_overtaken():
         answers = writer.end()
         is_(got, reply, f"{words[0]} is answered")
         ok(len(answers) > 12 and set(answers) == {OK}, "so are the others", set(answers))
+    writer = Writer("k")
+    for _ in range(3):
+        before = works(c)
+        gone = kvd.client(timeout=60)
+        gone.send(request("SETRANGE", "k", far, "x"))
+        poll(lambda: works(c) >= before + 5 or select.select([gone.sock], [], [], 0)[0], 10) # it holds its key, or is done already
+        gone.close()
+        writer.wait(3)
+    answers = writer.end()
+    ok(len(answers) > 9 and set(answers) == {OK}, "who leaves holds nothing any more", set(answers))
+    code, _ = kvd.stop()
+    is_(code, 0, "and the daemon stops as ever")
 
 
 def test_transactions():
