@@ -26,6 +26,11 @@ static struct slice trim(struct slice s)
 
 static int read_line(struct options *o, struct slice line, const char *source, struct error *e)
 {
+	/* Neither would be seen in a message about the name or the value. */
+	if (memchr(line.ptr, '\0', line.len))
+		return error_set(e, -EINVAL, "%s: there is a NUL byte in this line", source);
+	if (slice_has_prefix(line, SLICE("\xef\xbb\xbf")))
+		return error_set(e, -EINVAL, "%s: the line begins with a byte order mark, take that away", source);
 	line = trim(line);
 	if (line.len == 0 || line.ptr[0] == '#')
 		return 0;

@@ -89,6 +89,11 @@ def test_check_config():
         ok(option in out and all(a in out for a in allowed), "option and allowed values", out)
         code, log = kvd.fails("--config", path)
         is_(code, EXIT_CONFIG, "and so ends the start")
+    for text, wrong in (("max-clients = 5\0\n", "a NUL byte"), ("\ufeffmax-clients = 5\n", "a byte order mark")):
+        path = write_config(kvd, text, "bad.conf")
+        result = subprocess.run([DAEMON, "--check-config", "--config", path], capture_output=True, text=True)
+        ok(result.returncode == EXIT_CONFIG and f"{path}:1: " in result.stderr and wrong in result.stderr, f"what cannot be seen is told: {wrong}",
+            result.stderr)
     result = subprocess.run([DAEMON, "--check-config", "--config", "/nonexistent/kvd.conf"],
         capture_output=True, text=True)
     ok(result.returncode == EXIT_CONFIG and "/nonexistent/kvd.conf" in result.stderr,
