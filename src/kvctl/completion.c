@@ -219,10 +219,19 @@ _kvctl()\n\
 		words=(\"${COMP_WORDS[@]}\") cword=$COMP_CWORD cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}\n\
 	fi\n\
 	COMPREPLY=()\n\
+	# Bash cuts --option=value in three.\n\
+	if [[ $cur == = ]]; then\n\
+		cur=\n\
+	elif [[ $prev == = ]]; then\n\
+		prev=${words[cword - 2]}\n\
+	fi\n\
 	_kvctl_describe ''\n\
 	for ((i = 1; i < cword; i++)); do\n\
 		case ${words[i]} in\n\
-		-*) [[ $valued == *\" ${words[i]} \"* ]] && ((i++)) ;;\n\
+		-*)\n\
+			[[ $valued == *\" ${words[i]} \"* ]] && ((i++))\n\
+			[[ ${words[i]} == = ]] && ((i++))\n\
+			;;\n\
 		*) verb=${words[i]} && break ;;\n\
 		esac\n\
 	done\n\

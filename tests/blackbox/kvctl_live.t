@@ -190,6 +190,7 @@ try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _kvctl; printf 
 try kvctl se; try kvctl set --if-p; try kvctl -q get k; try kvctl help exp; try kvctl completion ''
 try kvctl --socket x li; try kvctl ping ''; try kvctl list --from q; try kvctl get --r
 try kvctl export --format ''; try kvctl import -f c; try kvctl snapshot ''; try kvctl snapshot d
+try kvctl export --format =; try kvctl export --format = c; try kvctl --socket = x li
 """
 
 
@@ -231,7 +232,8 @@ def test_completion():
     path = {"PATH": TOP + ":" + os.environ["PATH"]}
     p = subprocess.run(["bash", "-c", BASH, "bash", files["bash"]], capture_output=True, text=True, env={**ENV, **path}, cwd=HOME)
     is_(p.stdout.split("\n")[:-1], ["set", "--if-present", "k/2 k1", "expire export", "bash zsh fish", "list", "", "q", "--raw",
-        "ndjson csv resp", "csv", "create list verify export restore delete", "delete"],
+        "ndjson csv resp", "csv", "create list verify export restore delete", "delete",
+        "ndjson csv resp", "csv", "list"],
         "bash completes verbs, options, and keys that are safe", p.stderr)
     ok(not os.path.exists(os.path.join(HOME, "owned")), "and runs no key")
     if shutil.which("zsh"):
