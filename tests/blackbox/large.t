@@ -214,6 +214,15 @@ def test_memory():
         f"{(kvd.rss() - before) / MIB:.0f} MiB")
 
 
+def test_memory_after_a_start():
+    """The threads that read the log at a start leave nothing of it in memory."""
+    c = fresh()
+    for _ in range(12):
+        c.must("SET", "again", bytes_of(16 * MIB))
+    kvd.crash()
+    ok(SANITIZED or kvd.rss() < 24 * MIB, "a start that has read values of 16 MiB has given their memory back", f"{kvd.rss() / MIB:.0f} MiB")
+
+
 def test_full_disk():
     """Large values until the disk is full: the refused one is taken back, and what fits goes on."""
     small = Kvd(segment_size="1M").start_on_disk_of("40m")
@@ -265,4 +274,4 @@ def test_largest():
 
 
 run(test_in_and_out, test_other_commands, test_multi, test_pipeline, test_byte_by_byte, test_killed_clients,
-    test_killed_readers, test_memory, test_full_disk, test_kill_while_writing, test_largest)
+    test_killed_readers, test_memory, test_memory_after_a_start, test_full_disk, test_kill_while_writing, test_largest)
