@@ -58,6 +58,16 @@ static int read_aside(struct io *io, int ready, char out[ASIDE_MAX + 1], struct 
 	return r ? fail(e, r, READY_NAME "/" ASIDE_NAME) : 0;
 }
 
+/* Its own name is on the disk before it takes anything that has no other. */
+static int make_aside(struct io *io, int dir, const char *name)
+{
+	int fd = whole_make_dir(io, dir, name), r = fd < 0 ? fd : io->fsync(io, dir);
+
+	if (r && fd >= 0)
+		io->close(io, fd);
+	return r ? r : fd;
+}
+
 /* The present store steps aside. */
 static int move_store_out(struct io *io, int dir, const char *aside_name, struct error *e)
 {
@@ -68,7 +78,7 @@ static int move_store_out(struct io *io, int dir, const char *aside_name, struct
 		if (!is_store_file(names.ptr + at))
 			continue;
 		if (aside < 0)
-			aside = whole_make_dir(io, dir, aside_name);
+			aside = make_aside(io, dir, aside_name);
 		r = aside < 0 ? aside : io->move(io, dir, names.ptr + at, aside, names.ptr + at);
 	}
 	if (aside >= 0) {
