@@ -100,6 +100,15 @@ static int copy_out(struct packing *p, int fd, const struct manifest_file *f)
 	return r;
 }
 
+static int write_file(struct packing *p, int fd, const struct manifest_file *f)
+{
+	int r = write_head(p, f->name, TAR_FILE, f->size);
+
+	if (r == 0)
+		r = copy_out(p, fd, f);
+	return r ? r : write_padding(p, f->size);
+}
+
 static int write_segment(struct packing *p, const struct manifest_file *f)
 {
 	uint32_t sum;
@@ -111,11 +120,7 @@ static int write_segment(struct packing *p, const struct manifest_file *f)
 	if (segment_header_sum(p->io, fd, &sum) || sum != f->sum)
 		r = error_set(p->e, -EUCLEAN, "%s: is not the file that " MANIFEST_NAME " names", f->name);
 	if (r == 0)
-		r = write_head(p, f->name, TAR_FILE, f->size);
-	if (r == 0)
-		r = copy_out(p, fd, f);
-	if (r == 0)
-		r = write_padding(p, f->size);
+		r = write_file(p, fd, f);
 	p->io->close(p->io, fd);
 	return r;
 }
@@ -132,11 +137,7 @@ static int write_checkpoint(struct packing *p, const struct manifest_file *f)
 	bool same = p->io->fstat(p->io, fd, &st) == 0 && (uint64_t)st.st_size == f->size &&
 		p->io->pread(p->io, fd, head, sizeof(head), 0, 0) == (ssize_t)sizeof(head) && get_le32(head + sizeof(head) - 4) == f->sum;
 	if (same)
-		r = write_head(p, f->name, TAR_FILE, f->size);
-	if (same && r == 0)
-		r = copy_out(p, fd, f);
-	if (same && r == 0)
-		r = write_padding(p, f->size);
+		r = write_file(p, fd, f);
 	p->io->close(p->io, fd);
 	return r;
 }
