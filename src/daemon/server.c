@@ -14,7 +14,6 @@
 #define SUBSCRIBER_SOFT ((size_t)8 << 20)
 #define SUBSCRIBER_SOFT_MS 60000
 #define CLOSING_LIMIT_MS 60000
-#define SOON 15 /* a start that would find no checkpoint: part of the interval until one is written */
 
 static uint64_t read_clock(void)
 {
@@ -271,13 +270,12 @@ int server_run(struct server *s)
 
 /* ---- once a second ---- */
 
-/* By time, and only when the next start would be faster for it: an idle daemon writes nothing. Soon, when a start would find none. */
+/* By time, and only when the next start would be faster for it: an idle daemon writes nothing. */
 static void begin_checkpoint(struct server *s)
 {
 	uint64_t interval = option_number(&s->options, OPTION_CHECKPOINT_INTERVAL);
-	uint64_t wait = store_has_checkpoint(s->store) ? interval : interval / SOON;
 
-	if (interval == 0 || s->now_ms - s->checkpoint_ms < wait || !store_checkpoint_due(s->store))
+	if (interval == 0 || !store_checkpoint_due(s->store, s->now_ms - s->checkpoint_ms, interval))
 		return;
 	s->checkpoint_ms = s->now_ms;
 	store_checkpoint(s->store);

@@ -13,6 +13,7 @@
 
 #define WORTH_BYTES ((uint64_t)256 << 10) /* a shorter tail is replayed before anybody notices */
 #define WORTH_PART 8                      /* of the directory's memory: reading so much of a tail takes about as long as reading that */
+#define SOON 15                           /* part of the interval after which the first one is written */
 #define PROGRESS_NS UINT64_C(100000000)
 
 enum step { STEP_NONE, STEP_BLOCK, STEP_FINISH };
@@ -172,7 +173,7 @@ int store_checkpoint(struct store *s)
 	return 0;
 }
 
-bool store_checkpoint_due(const struct store *s)
+static bool is_worth_it(const struct store *s)
 {
 	uint64_t tail = s->position - s->checkpoint.position, part = expected_size(s) / WORTH_PART;
 
@@ -180,9 +181,9 @@ bool store_checkpoint_due(const struct store *s)
 	return !s->compact.merge && tail > WORTH_BYTES && tail > part;
 }
 
-bool store_has_checkpoint(const struct store *s)
+bool store_checkpoint_due(const struct store *s, uint64_t since_ms, uint64_t interval_ms)
 {
-	return s->checkpoint.position != 0;
+	return since_ms >= (s->checkpoint.position ? interval_ms : interval_ms / SOON) && is_worth_it(s);
 }
 
 /* What the walk gives goes to the thread; at its end, the order to finish. */
@@ -276,7 +277,7 @@ void checkpoint_at_close(struct store *s)
 	struct checkpoint_writer out = { 0 };
 	uint64_t start = clock_mono_ns(s->clock);
 
-	if (!store_checkpoint_due(s))
+	if (!is_worth_it(s))
 		return;
 	int r = checkpoint_walk_begin(s, &w);
 	if (r == 0)

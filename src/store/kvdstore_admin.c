@@ -13,7 +13,6 @@
 #define EXPIRE_PAGES 16
 #define EXPIRE_ROUNDS 8
 #define EXPIRE_MANY 256 /* so many keys at once: there may be more */
-#define SOON 15         /* an opening that would find no checkpoint: part of the interval until one is written */
 #define BUSY_MS 10      /* time between calls while threads are at work, */
 #define EXPIRING_MS 100 /* while keys may expire, */
 #define IDLE_MS 1000    /* and otherwise */
@@ -30,11 +29,9 @@ static bool expire_some(struct kvdstore *s)
 
 static void begin_checkpoint(struct kvdstore *s)
 {
-	uint64_t now = clock_mono_ns(&clock_system), wait_ms = s->checkpoint_interval_ms;
+	uint64_t now = clock_mono_ns(&clock_system);
 
-	if (!store_has_checkpoint(s->store))
-		wait_ms /= SOON;
-	if (now - s->checkpoint_ns < wait_ms * 1000000 || !store_checkpoint_due(s->store))
+	if (!store_checkpoint_due(s->store, (now - s->checkpoint_ns) / 1000000, s->checkpoint_interval_ms))
 		return;
 	s->checkpoint_ns = now;
 	(void)store_checkpoint(s->store); /* without one only the next opening takes longer */

@@ -187,10 +187,12 @@ unsigned store_expire_some(struct store *s, unsigned pages);
  * STORE_REFUSED (read-only).
  */
 int store_checkpoint(struct store *s);
-/* Whether the log has grown so much since the last one that another one pays. Call by timer. */
-bool store_checkpoint_due(const struct store *s);
-/* False when a start would read the whole log: none was written yet, or a merge has taken away segments it lists. */
-bool store_has_checkpoint(const struct store *s);
+/*
+ * Whether another one is due, `since_ms` milliseconds after the last one was begun: the log has grown so much that it pays, and interval_ms are over, or a
+ * fifteenth of them when a start would read the whole log (none was written yet, or a merge has taken away segments it lists). Call by timer.
+ */
+bool store_checkpoint_due(const struct store *s, uint64_t since_ms, uint64_t interval_ms);
+
 /* ---- segments and their merging (compaction) ---- */
 
 /*

@@ -152,7 +152,7 @@ static void test_clean_stop(void)
 	store_stats(f.store, &st);
 	ok(fx_holds(&f, &all) && st.recovered_from_checkpoint && st.checkpoint_keys == 3531 && st.checkpoint_position == store_position(f.store),
 		"the numbers say so");
-	ok(!store_checkpoint_due(f.store), "another one would not pay");
+	ok(!store_checkpoint_due(f.store, 0, 0), "another one would not pay");
 	fx_put(&f, "one", "more");
 	fx_close(&f);
 	fx_must_open(&f);
@@ -160,7 +160,7 @@ static void test_clean_stop(void)
 	ok(st.recovered_from_checkpoint && st.recovered_records == 1, "after little more the old one stays, and the tail is replayed");
 	is_str(fx_get(&f, "one"), "more", "with what it holds");
 	put_many(&f, 1, "more", 0, 400, 1500);
-	ok(store_checkpoint_due(f.store), "after much more another one is due");
+	ok(store_checkpoint_due(f.store, 0, 0), "after much more another one is due");
 	buf_free(&all);
 	fx_done(&f);
 }
