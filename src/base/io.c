@@ -196,6 +196,12 @@ static int sys_rmdir(struct io *io, int dir, const char *name)
 	return unlinkat(dir, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
 
+static int sys_allocate(struct io *io, int fd, uint64_t size)
+{
+	(void)io;
+	return (int)RETRY(fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size));
+}
+
 struct io io_system = {
 	.open_dir = sys_open_dir,
 	.open = sys_open,
@@ -215,4 +221,5 @@ struct io io_system = {
 	.free_space = sys_free_space,
 	.move = sys_move,
 	.rmdir = sys_rmdir,
+	.allocate = sys_allocate,
 };

@@ -45,6 +45,11 @@ struct io {
 	/* rename between two directories of one file system. */
 	int (*move)(struct io *io, int from_dir, const char *from, int to_dir, const char *to);
 	int (*rmdir)(struct io *io, int dir, const char *name);
+	/*
+	 * Allocates blocks for the first `size` bytes of the file, whose size stays as it is; they are the file's until it is cut or removed. fstat tells of them.
+	 * -EOPNOTSUPP where the file system cannot.
+	 */
+	int (*allocate)(struct io *io, int fd, uint64_t size);
 };
 
 /* The operating system's own files. Stateless: the one instance serves every store of a process. */

@@ -177,8 +177,8 @@ static bool is_worth_it(const struct store *s)
 {
 	uint64_t tail = s->position - s->checkpoint.position, part = expected_size(s) / WORTH_PART;
 
-	/* A merge changes the segments a checkpoint lists. */
-	return !s->compact.merge && tail > WORTH_BYTES && tail > part;
+	/* A merge changes the segments a checkpoint lists. On a full disk space is for what brings more. */
+	return !s->compact.merge && !store_is_full(s) && tail > WORTH_BYTES && tail > part;
 }
 
 bool store_checkpoint_due(const struct store *s, uint64_t since_ms, uint64_t interval_ms)

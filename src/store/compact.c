@@ -15,6 +15,8 @@
 #define RUN_OUTPUT ((uint64_t)256 << 20) /* bytes of live records in a run, or one segment */
 #define RUN_INPUTS 1024
 #define RETRY_NS UINT64_C(10000000000)   /* after a failure nothing begins by itself for so long */
+#define SHORT_NS UINT64_C(60000000000)   /* since the disk was last full: what a merge brings is wanted, however little */
+#define LEAST_GAIN ((uint64_t)64 << 10)  /* bytes that are worth a merge then */
 
 /* ---- what there is to gain ---- */
 
@@ -33,6 +35,12 @@ static uint64_t count_gain(const struct segment *g)
 	return garbage > g->kept ? garbage - g->kept : 0;
 }
 
+/* On a full disk merges go on: they are how space comes back. */
+static bool is_refused(const struct store *s)
+{
+	return store_health(s, NULL) && !store_is_full(s);
+}
+
 static bool may_merge(const struct segment *g)
 {
 	return atomic_load(&g->complete) && g->role == SEGMENT_IN_LOG && !g->stuck;
@@ -47,22 +55,62 @@ struct run {
 	uint64_t live;
 };
 
+/* The disk is full, or was a moment ago. */
+static bool is_short_of_space(const struct store *s)
+{
+	uint64_t at = atomic_load(&s->sync.no_space_ns);
+
+	return at && (store_is_full(s) || clock_mono_ns(s->clock) - at < SHORT_NS);
+}
+
+/* Bytes that are not for records: two catalogs, the headers of the outputs, names. */
+static uint64_t count_overhead(const struct store *s)
+{
+	return SEGMENT_RESERVE + (uint64_t)s->reserve.segments * 256;
+}
+
+/* Bytes that can be copied when there is little space. */
+static uint64_t count_room(const struct store *s)
+{
+	uint64_t room = atomic_load(&s->reserve.room), overhead = count_overhead(s);
+
+	return room > overhead ? room - overhead : 0;
+}
+
+/*
+ * Until it is taken back, nothing else counts as space that has come back. Where there is little space and a merge needs the reserve, the disk counts as full,
+ * so that others do not write to what was kept.
+ */
+static void lend(struct store *s, uint64_t bytes)
+{
+	if (is_short_of_space(s) && bytes + atomic_load(&s->reserve.size) + MERGE_SPARE > count_room(s))
+		sync_keep_full(s);
+	atomic_store(&s->reserve.lent, store_is_full(s) ? bytes + count_overhead(s) : 0);
+}
+
+static void take_back(struct store *s)
+{
+	atomic_store(&s->reserve.lent, 0);
+}
+
+/* Where there is little space a segment must fit whatever it is; otherwise one alone always does. */
 static bool fits(const struct store *s, const struct run *r, const struct segment *g)
 {
-	uint64_t live = r->live + atomic_load_explicit(&g->live_bytes, memory_order_relaxed);
-	uint64_t limit = s->options.segment_size > RUN_OUTPUT ? s->options.segment_size : RUN_OUTPUT;
+	uint64_t live = r->live + segment_expected(g), limit = s->options.segment_size > RUN_OUTPUT ? s->options.segment_size : RUN_OUTPUT;
 
-	return r->to - r->from < RUN_INPUTS && live <= limit;
+	if (is_short_of_space(s) && live > count_room(s))
+		return false;
+	return r->to == r->from || (r->to - r->from < RUN_INPUTS && live <= limit);
 }
 
 static void take_after(struct run *r)
 {
-	r->live += atomic_load_explicit(&r->list[r->to++]->live_bytes, memory_order_relaxed);
+	r->live += segment_expected(r->list[r->to++]);
 }
 
 static void take_before(struct run *r)
 {
-	r->live += atomic_load_explicit(&r->list[--r->from]->live_bytes, memory_order_relaxed);
+	r->live += segment_expected(r->list[--r->from]);
 }
 
 static int start_run(struct store *s, const struct run *r)
@@ -77,26 +125,42 @@ static int start_run(struct store *s, const struct run *r)
 	for (size_t i = 0; i < r->from; i++)
 		if (r->list[i]->judged < clean_before)
 			clean_before = r->list[i]->judged;
-	return merge_start(s, input, n, clean_before);
+	lend(s, r->live);
+	int error = merge_start(s, input, n, clean_before);
+	if (error)
+		take_back(s);
+	return error;
 }
 
 /* ---- by hand ---- */
 
-/* The next run of a compaction by hand: true when there is one. */
+static void note_too_large(struct store *s, const struct segment *g)
+{
+	struct compact *c = &s->compact;
+
+	merge_say_room(c->problem, sizeof(c->problem), segment_expected(g), count_room(s));
+	c->result = -ENOSPC;
+}
+
+/* The next run of a compaction by hand: true when there is one. What a full disk has no room for is left out. */
 static bool find_run(struct store *s, struct run *r)
 {
 	struct compact *c = &s->compact;
 	bool force = c->flags & STORE_COMPACT_FORCE;
 
-	for (r->from = 0; r->from < r->count; r->from++) {
-		const struct segment *g = r->list[r->from];
-		if (g->first >= c->at && g->first < c->until && may_merge(g) && (force || count_garbage(g)))
+	for (r->from = r->to = 0; r->to < r->count && r->list[r->to]->first < c->until;) {
+		const struct segment *g = r->list[r->to];
+		bool wanted = g->first >= c->at && may_merge(g) && (force || count_garbage(g));
+		if (wanted && fits(s, r, g)) {
+			take_after(r);
+			continue;
+		}
+		if (r->to > r->from)
 			break;
+		if (wanted)
+			note_too_large(s, g);
+		r->from = ++r->to;
 	}
-	r->to = r->from;
-	while (r->to < r->count && r->list[r->to]->first < c->until && may_merge(r->list[r->to]) &&
-		(force || count_garbage(r->list[r->to])) && (r->to == r->from || fits(s, r, r->list[r->to])))
-		take_after(r);
 	return r->to > r->from;
 }
 
@@ -113,6 +177,7 @@ static void end_by_hand(struct store *s, int result)
 	c->by_hand = false;
 	c->sealing = NULL;
 	c->done++;
+	take_back(s);
 }
 
 static void go_on_by_hand(struct store *s)
@@ -120,11 +185,13 @@ static void go_on_by_hand(struct store *s)
 	struct compact *c = &s->compact;
 	struct run r = { 0 };
 
-	if (c->sealing && (store_health(s, NULL) || c->sealing == s->active)) {
+	if (c->sealing && (is_refused(s) || c->sealing == s->active)) {
 		end_by_hand(s, -EROFS); /* the disk refused the new segment */
 		return;
 	}
 	if (c->sealing && !atomic_load(&c->sealing->complete))
+		return;
+	if (is_short_of_space(s) && !is_refused(s) && !reserve_looked(&s->reserve))
 		return;
 	c->sealing = NULL;
 	r.list = slots_list(s, &r.count);
@@ -141,11 +208,27 @@ static void go_on_by_hand(struct store *s)
 		end_by_hand(s, error < 0 ? error : 0);
 }
 
+/* Where there is little space a new segment is begun only when there is room to merge the one before, too: for that it is kept then. */
+static bool may_seal(const struct store *s)
+{
+	return !is_short_of_space(s) || segment_expected(s->active) + SEGMENT_RESERVE <= count_room(s);
+}
+
+static int seal_active(struct store *s)
+{
+	uint64_t number;
+
+	lend(s, segment_expected(s->active));
+	int r = store_seal(s, &number);
+	if (r)
+		take_back(s);
+	return r;
+}
+
 static void begin_by_hand(struct store *s)
 {
 	struct compact *c = &s->compact;
 	struct store_stats stats = { 0 };
-	uint64_t number;
 
 	c->wanted = false;
 	c->by_hand = true;
@@ -155,8 +238,10 @@ static void begin_by_hand(struct store *s)
 	c->result = 0;
 	c->at = 0;
 	c->sealing = s->active;
-	bool seal = s->active->size > SEGMENT_HEADER && (c->flags & STORE_COMPACT_FORCE || count_garbage(s->active));
-	int r = seal ? store_rotate(s, &number) : 0;
+	bool seal = s->active->size > SEGMENT_HEADER && (c->flags & STORE_COMPACT_FORCE || count_garbage(s->active)) && may_seal(s);
+	int r = seal ? seal_active(s) : 0;
+	if (is_short_of_space(s))
+		sync_ask_for_look(s);
 	if (!seal || r)
 		c->sealing = NULL;
 	c->until = s->active->first;
@@ -168,7 +253,7 @@ int store_compact(struct store *s, unsigned flags, uint64_t *ret_ticket)
 {
 	struct compact *c = &s->compact;
 
-	if (store_health(s, NULL))
+	if (is_refused(s))
 		return STORE_REFUSED;
 	*ret_ticket = c->begun;
 	if (c->wanted || c->by_hand)
@@ -207,9 +292,10 @@ static bool find_best_run(struct store *s, struct run *r)
 	unsigned half = s->compact.settings.garbage_ratio / 2;
 	uint64_t best = 0;
 
+	*r = (struct run){ .list = r->list, .count = r->count };
 	for (size_t i = 0; i < r->count; i++) {
 		const struct segment *g = r->list[i];
-		uint64_t share = may_merge(g) ? count_gain(g) * 1000 / (g->size - SEGMENT_HEADER) : 0;
+		uint64_t share = may_merge(g) && fits(s, r, g) ? count_gain(g) * 1000 / (g->size - SEGMENT_HEADER) : 0;
 		if (share > best) {
 			best = share;
 			r->from = i;
@@ -235,15 +321,54 @@ static bool is_too_much(const struct store *s, uint64_t garbage, uint64_t total)
 	return set->garbage_ratio && garbage > 0 && garbage >= set->min_garbage && garbage * 100 >= set->garbage_ratio * total;
 }
 
+/*
+ * There is little space: the best that fits, whatever its share is. When that is nothing, the active segment is sealed on a full disk, so that it can be
+ * merged. True: there was something to do.
+ */
+static bool find_space(struct store *s, struct run *r)
+{
+	uint64_t gain = 0;
+
+	if (find_best_run(s, r))
+		for (size_t i = r->from; i < r->to; i++)
+			gain += count_gain(r->list[i]);
+	if (gain >= LEAST_GAIN) {
+		if (start_run(s, r))
+			s->compact.retry_ns = clock_mono_ns(s->clock) + RETRY_NS;
+		return true;
+	}
+	return store_is_full(s) && count_garbage(s->active) >= RESERVE_LEAST && may_seal(s) && seal_active(s) == 0;
+}
+
+static bool is_off(const struct compact *c)
+{
+	return (c->settings.garbage_ratio == 0 && c->settings.max_garbage == 0) || c->closed || c->paused;
+}
+
+/* Where there is little space tombstones are worth it, too, now and then. */
+static bool is_worth_a_sweep(struct store *s, uint64_t kept)
+{
+	uint64_t now = clock_mono_ns(s->clock);
+
+	if (!is_short_of_space(s) || kept < LEAST_GAIN || now < s->compact.sweep_ns)
+		return false;
+	s->compact.sweep_ns = now + SHORT_NS;
+	return true;
+}
+
 void store_compact_tick(struct store *s)
 {
 	struct compact *c = &s->compact;
 	uint64_t gain = 0, kept = 0, total = s->active->size;
 	struct run r = { 0 };
 
-	if ((c->settings.garbage_ratio == 0 && c->settings.max_garbage == 0) || c->merge || c->wanted || c->by_hand || c->closed || c->paused || store_health(s, NULL) ||
-		clock_mono_ns(s->clock) < c->retry_ns)
+	if (is_off(c) || c->merge || c->wanted || c->by_hand || is_refused(s) || clock_mono_ns(s->clock) < c->retry_ns)
 		return;
+	if (is_short_of_space(s))
+		sync_ask_for_look(s); /* for the next time */
+	if (store_rotated(s, s->active->number))
+		take_back(s); /* what was kept to merge the segment before with */
+	rollback_forget(s); /* what a flush replaced counts as living while it could come back */
 	r.list = slots_list(s, &r.count);
 	for (size_t i = 0; i < r.count && r.list; i++) {
 		const struct segment *g = r.list[i];
@@ -253,10 +378,12 @@ void store_compact_tick(struct store *s)
 		kept += g->kept;
 		total += g->size;
 	}
-	if (is_too_much(s, gain, total)) {
+	if (is_short_of_space(s) && find_space(s, &r)) {
+		/* whatever is set */
+	} else if (is_too_much(s, gain, total)) {
 		if (find_best_run(s, &r) && start_run(s, &r))
 			c->retry_ns = clock_mono_ns(s->clock) + RETRY_NS;
-	} else if (is_too_much(s, kept, total)) {
+	} else if (is_too_much(s, kept, total) || is_worth_a_sweep(s, kept)) {
 		/* Tombstones go when everything older is clean: from the old end on. */
 		c->wanted = true;
 		c->wanted_flags = 0;
@@ -316,6 +443,10 @@ static void end_merge(struct store *s, struct merge *m)
 	tell_end(s, m, before, after);
 	int result = m->result;
 	c->merge = merge_free(m);
+	reserve_count(s);
+	take_back(s);
+	if (is_short_of_space(s))
+		sync_ask_for_look(s);
 	if (c->by_hand && result && result != -EUCLEAN)
 		end_by_hand(s, result);
 	else if (c->by_hand && result)

@@ -23,6 +23,7 @@
 #include "store/merge.h"
 #include "store/recent.h"
 #include "store/record.h"
+#include "store/reserve.h"
 #include "store/scrub.h"
 #include "store/segment.h"
 #include "store/snapshot.h"
@@ -53,6 +54,7 @@ struct sync {
 	_Atomic uint64_t segment_size; /* as in the options, which are the owner's */
 	_Atomic(struct segment *) wanted; /* a rotation by hand: go over to it though nothing is to be written there yet; NULL: none */
 	_Atomic uint64_t named; /* number of the last segment the catalog names: the ones before are complete on disk */
+	_Atomic uint64_t no_space_ns; /* when the disk last said that there is no space; 0: it never did */
 	bool stop;               /* under lock */
 	int error;               /* under lock: what made it fail */
 	char problem[480];       /* under lock: the reason in words */
@@ -61,6 +63,8 @@ struct sync {
 	struct segment *segment; /* the one being written */
 	int fd;
 	uint64_t allocated;      /* bytes of that file which need no new blocks */
+	uint64_t reserve_before; /* size of the reserve when the disk got full: as much must be there before it is not */
+	uint64_t tended_at;      /* position up to which blocks were allocated when the reserve was last looked after */
 	uint64_t garbage_end;    /* bytes of a refused group may stand from the end of what is written up to here; 0: none */
 	uint64_t last_sync_ns;
 	uint64_t gap_ns;         /* how long the last wait for work was */
@@ -71,10 +75,16 @@ int sync_start(struct store *s);
 /* Stops the thread after a last write and sync of everything. Returns the error that stopped it, or 0. */
 int sync_stop(struct store *s);
 void sync_wake(struct store *s);
+/* Puts are refused, as on a full disk, until space is found again: the owner is about to use the reserve. */
+void sync_keep_full(struct store *s);
+/* Has reserve.room found anew. The owner is notified when that is done, or was tried: reserve_looked. */
+void sync_ask_for_look(struct store *s);
 /* Makes the store read-only for a reason that is not the sync thread's. */
 void sync_fail(struct store *s, int error, const char *what);
 /* Errors that are shortages, and may pass: nothing is wrong with the disk. */
 bool sync_may_pass(int error);
+/* The one that the reserve is for. */
+bool sync_needs_space(int error);
 
 /* ---- rollback.c: takes back commits that the disk refused ---- */
 
@@ -269,6 +279,7 @@ struct store {
 	struct store_view *views; /* all there are */
 	struct pack pack;
 	struct sync sync;
+	struct reserve reserve;
 	struct pool pool;
 	struct checkpoint checkpoint;
 	bool closing;
@@ -289,8 +300,10 @@ void store_set_problem(struct store *s, const char *format, ...) __attribute__((
 /* Wakes whoever watches store_notify_fd. Any thread. */
 void store_notify(struct store *s);
 
-/* The disk is full: transactions made of deletions only may still try the reserve. */
+/* The disk is full: transactions made of deletions only may still try the blocks ahead. */
 bool store_is_full(const struct store *s);
+/* store_rotate, also on a full disk. */
+int store_seal(struct store *s, uint64_t *ret_segment);
 
 /* There was no memory to take a write back: the store takes and tells nothing more until it is opened anew. */
 void store_lose_sight(struct store *s);

@@ -44,9 +44,8 @@ int kvdstore_maintain(struct kvdstore *s, uint32_t *ret_again_ms)
 
 	handle_end_loan(s);
 	store_poll(s->store);
-	if (store_health(s->store, &why))
-		return handle_refuse(s, KVDSTORE_REFUSED, "writes are refused: %s", why);
-	bool more = expire_some(s);
+	bool refused = store_health(s->store, &why) != 0, more = !refused && expire_some(s);
+	/* Also on a full disk: merges are what makes room. */
 	store_compact_tick(s->store);
 	begin_checkpoint(s);
 	store_submit(s->store);
@@ -54,6 +53,8 @@ int kvdstore_maintain(struct kvdstore *s, uint32_t *ret_again_ms)
 	store_stats(s->store, &st);
 	if (ret_again_ms)
 		*ret_again_ms = more ? 0 : st.merging || st.checkpoint_running ? BUSY_MS : st.expiring ? EXPIRING_MS : IDLE_MS;
+	if (refused && store_health(s->store, &why))
+		return handle_refuse(s, KVDSTORE_REFUSED, "writes are refused: %s", why);
 	return 0;
 }
 

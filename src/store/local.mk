@@ -39,6 +39,7 @@ libstore_la_SOURCES = \
 	src/store/replay.c src/store/replay.h \
 	src/store/replay_batch.c \
 	src/store/replay_read.c \
+	src/store/reserve.c src/store/reserve.h \
 	src/store/restore.c src/store/restore.h \
 	src/store/scan.c \
 	src/store/rollback.c \

@@ -6,6 +6,8 @@
 #include "store/txn.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define PROBES 64 /* lookups that are overlapped */
@@ -293,6 +295,7 @@ int merge_start(struct store *s, struct segment **input, size_t n, uint64_t clea
 	m->input = input;
 	m->inputs = n;
 	m->clean_before = clean_before;
+	m->on_reserve = atomic_load(&s->reserve.lent) != 0;
 	m->begun_at = m->settle_at = s->position;
 	m->rollbacks = s->rolled_back;
 	m->next_first = input[0]->first;
@@ -300,6 +303,7 @@ int merge_start(struct store *s, struct segment **input, size_t n, uint64_t clea
 	atomic_store(&m->rate, s->compact.settings.rate);
 	atomic_store(&m->paused, s->compact.paused);
 	for (size_t i = 0; i < n; i++) {
+		m->expected += segment_expected(input[i]);
 		input[i]->unread = !is_needed_segment(m, input[i]);
 		if (!input[i]->unread)
 			atomic_fetch_add(&m->bytes_total, input[i]->size - SEGMENT_HEADER);
@@ -389,6 +393,11 @@ struct merge *merge_free(struct merge *m)
 	free(m->output);
 	free(m);
 	return NULL;
+}
+
+void merge_say_room(char *out, size_t size, uint64_t expected, uint64_t room)
+{
+	snprintf(out, size, "%" PRIu64 " bytes have to be copied, and there is room for %" PRIu64, expected, room);
 }
 
 void merge_set_rate(struct merge *m, uint64_t rate)

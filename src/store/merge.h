@@ -29,6 +29,7 @@
 #include "store/store.h"
 #include "store/window.h"
 
+#define MERGE_SPARE ((uint64_t)1 << 20) /* bytes of the disk that a merge leaves to others */
 #define MERGE_PIECE 64 /* records the owner looks at in one turn */
 
 struct merge_item {
@@ -80,6 +81,8 @@ struct merge {
 	struct segment **input, **output;
 	size_t inputs, outputs, outputs_cap;
 	uint64_t next_first;
+	uint64_t expected;      /* bytes of what lives in the inputs, and of tombstones that had to be kept before: about what the outputs will have */
+	bool on_reserve;        /* the disk is full: the reserve is there for it */
 	uint64_t clean_before;  /* no segment older than the run has obsolete records from before this position */
 	uint64_t begun_at;      /* the store's position at the beginning */
 	uint64_t settle_at;     /* the position after the last answer */
@@ -123,6 +126,9 @@ struct merge *merge_free(struct merge *m);
 /* The store is being closed: gives up what is running. */
 void merge_stop(struct store *s);
 
+/* Why a merge is not begun. */
+void merge_say_room(char *out, size_t size, uint64_t expected, uint64_t room);
+
 /* ---- merge_copy.c: the thread ---- */
 
 void *merge_run(void *arg);
@@ -142,6 +148,7 @@ struct compact {
 	char problem[300];
 	uint64_t merges, merges_failed, merged_bytes_read, merged_bytes_written, merged_bytes_saved;
 	uint64_t retry_ns;          /* no merge by itself before: the last one failed */
+	uint64_t sweep_ns;          /* no compaction for the sake of tombstones before, where there is little space */
 	bool told_failed;
 };
 

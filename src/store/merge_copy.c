@@ -18,6 +18,7 @@
 #define STEP_LEAST ((size_t)16 << 10)
 #define STEP_PART 2048                 /* of what the rate lets through in a second: the owner looks at a step without a rest, and a client waits */
 #define MAX_ITEMS 4096                 /* records of one batch */
+#define CATALOG_ROOM ((uint64_t)32 << 10) /* bytes of the disk without which a merge does not go on to its moves */
 #define SYNC_MOST ((uint64_t)8 << 20)  /* bytes written between syncs */
 #define SYNC_PART 128                  /* of what the rate lets through in a second: the log's own sync waits for this one */
 #define BACKGROUND_NICE 10             /* not less: under load it would fall behind the garbage that the load makes */
@@ -398,9 +399,23 @@ static int copy_segment(struct merge *m, struct segment *g)
 
 /* ---- the steps ---- */
 
+/* It must not be the merge that fills the disk. On a full one the owner has reckoned what the reserve is enough for. */
+static int find_room(struct merge *m)
+{
+	struct io *io = m->store->io;
+	uint64_t room;
+
+	if (m->on_reserve)
+		reserve_give(m->store);
+	if (m->on_reserve || m->expected == 0 || io->free_space(io, m->store->dir, &room) || room >= m->expected + MERGE_SPARE)
+		return 0;
+	merge_say_room(m->problem, sizeof(m->problem), m->expected, room);
+	return -ENOSPC;
+}
+
 static int copy_all(struct merge *m)
 {
-	int r = 0;
+	int r = find_room(m);
 
 	for (unsigned i = 0; i < STORE_MAX_DATABASES; i++)
 		m->database[i] = (uint8_t)i;
@@ -419,8 +434,12 @@ static int name_outputs(struct merge *m)
 		return 0;
 	/* A file with a number the catalog does not know would prove the catalog an old copy. */
 	struct segment *last = m->output[m->outputs - 1];
+	uint64_t room;
 	int r = slots_reserve_numbers(s, last->number + 1);
 	m->naming = r == 0;
+	/* From the moves on it cannot be given up, and would wait for a block for its catalog. */
+	if (r == 0 && s->io->free_space(s->io, s->dir, &room) == 0 && room < CATALOG_ROOM)
+		r = -ENOSPC;
 	for (size_t i = 0; i < m->outputs && r == 0; i++)
 		r = segment_give_name(s->io, s->dir, m->output[i]);
 	if (r == 0)

@@ -84,6 +84,12 @@ static inline uint64_t segment_offset(const struct segment *g, uint64_t position
 	return position - g->first + SEGMENT_HEADER;
 }
 
+/* Bytes that a merge of it is expected to write. */
+static inline uint64_t segment_expected(const struct segment *g)
+{
+	return atomic_load_explicit(&g->live_bytes, memory_order_relaxed) + g->kept;
+}
+
 /* "0000000042.seg" */
 void segment_name(char out[SEGMENT_NAME_SIZE], uint64_t number);
 /* The number in a segment's file name, or 0. */

@@ -260,6 +260,8 @@ static int replace_catalog(struct store *s, const struct segment *active, bool m
 	pthread_mutex_unlock(&s->table_lock);
 	free(list);
 	int r = !c.segment ? -ENOMEM : s->dir_failed ? -EIO : catalog_write(s->io, s->dir, &c);
+	if (sync_needs_space(r) && reserve_give(s))
+		r = catalog_write(s->io, s->dir, &c);
 	if (r == 0)
 		s->reserved = c.next;
 	s->dir_failed |= r == -EIO;

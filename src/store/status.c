@@ -101,10 +101,13 @@ void store_barrier(struct store *s)
 
 int store_rotate(struct store *s, uint64_t *ret_segment)
 {
+	return store_health(s, NULL) ? STORE_REFUSED : store_seal(s, ret_segment);
+}
+
+int store_seal(struct store *s, uint64_t *ret_segment)
+{
 	struct sync *y = &s->sync;
 
-	if (store_health(s, NULL))
-		return STORE_REFUSED;
 	if (s->active->size > SEGMENT_HEADER && !store_begin_segment(s))
 		return -ENOMEM;
 	*ret_segment = s->active->number;
@@ -369,6 +372,7 @@ void store_stats(const struct store *s, struct store_stats *ret)
 		.sync_us_max = atomic_load(&y->sync_us_max),
 		.last_sync_us = atomic_load(&y->sync_us_last),
 		.expired = s->expired,
+		.reserve_bytes = atomic_load(&s->reserve.size),
 		.recovered_records = s->recovered_records,
 		.recovered_bytes = s->recovered_bytes,
 		.recovery_us = s->recovery_us,

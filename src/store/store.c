@@ -95,6 +95,8 @@ void store_drop_segment(struct store *s)
 		s->next_number = g->number;
 	s->active = g->previous;
 	s->active->sealed = false;
+	if (s->compact.sealing == g)
+		s->compact.sealing = s->active; /* which is how a compaction sees that it is not sealed */
 	slots_remove(s, g);
 	free(g);
 }
@@ -110,6 +112,7 @@ struct segment *store_begin_segment(struct store *s)
 	s->active->sealed = true;
 	s->active = g;
 	s->opens++; /* the one before stays open */
+	reserve_count(s);
 	segment_name(name, g->number);
 	store_tell(s, (struct store_event){ .kind = STORE_EVENT_ROTATED, .file = name }, "%s: begun", name);
 	return g;
@@ -228,6 +231,7 @@ static void release(struct store *s)
 		s->io->close(s->io, s->dir);
 	pthread_mutex_destroy(&s->table_lock);
 	pthread_mutex_destroy(&s->catalog_lock);
+	pthread_mutex_destroy(&s->reserve.lock);
 	free(s);
 }
 
@@ -249,6 +253,8 @@ static int open_store(struct store *s, struct error *e)
 		r = snapshot_start(s);
 	if (r == 0)
 		r = sync_start(s);
+	if (r == 0 && !(s->options.flags & STORE_READ_ONLY))
+		reserve_open(s);
 	return r ? error_set(e, r, "%s", strerror(-r)) : 0;
 }
 
@@ -280,6 +286,7 @@ int store_open(const struct store_options *options, struct store **ret, struct e
 	atomic_store(&s->sync.interval_ms, s->options.interval_ms);
 	pthread_mutex_init(&s->table_lock, NULL);
 	pthread_mutex_init(&s->catalog_lock, NULL);
+	pthread_mutex_init(&s->reserve.lock, NULL);
 	pool_start(s);
 	scrub_init(s);
 	r = open_store(s, e);

@@ -497,6 +497,7 @@ struct store_stats {
 	uint64_t recovered_records, recovered_bytes, recovery_us, tail_bytes_cut;
 	uint64_t compressed_records, compressed_from, compressed_to; /* since open: values compressed, their bytes before and after */
 	uint64_t damaged;                 /* records found damaged since open */
+	uint64_t reserve_bytes;           /* of the disk, kept for the day when it is full */
 	bool recovered_from_checkpoint;
 	bool checkpoint_running;
 	uint64_t checkpoint_position;     /* a start replays from here; 0: there is no checkpoint */

@@ -6,8 +6,8 @@
  *   rest of the old segment written and synced -> new file written, synced -> directory synced -> catalog replaced -> first record in the new
  *
  * A sync that failed is never repeated over the same data (invariant I5): the pages may be marked clean though they are lost. What was not
- * durable is taken back by the owner (rollback.c), and the store is read-only from then on. Running out of space is different: the
- * allocated blocks ahead of the records are a reserve for deletes, and writes are taken again when there is space.
+ * durable is taken back by the owner (rollback.c), and the store is read-only from then on. Running out of space is different: deletes go to the
+ * allocated blocks ahead of the records, merges to the reserve (reserve.h), and writes are taken again when there is space for more than these.
  */
 #include "store/inner.h"
 
@@ -35,6 +35,11 @@ struct group {
 	bool partial;         /* its last transaction goes on behind it */
 };
 
+static void note_no_space(struct store *s)
+{
+	atomic_store(&s->sync.no_space_ns, clock_mono_ns(s->clock));
+}
+
 /*
  * refused: what was submitted behind `written` will never be written. Who sees that has to see why, and not take more: the reason comes first,
  * and both under the lock.
@@ -49,6 +54,10 @@ static void set_state(struct store *s, enum sync_state state, int error, const c
 	/* Failed is for good, and so is its reason. */
 	if (atomic_load(&y->state) != SYNC_FAILED) {
 		y->error = error;
+		if (sync_needs_space(error))
+			note_no_space(s);
+		if (atomic_load(&y->state) == SYNC_RUNNING)
+			y->reserve_before = atomic_load(&s->reserve.size);
 		if (error)
 			snprintf(y->problem, sizeof(y->problem), "%s %s failed: %s%s", what, name, strerror(-error),
 				state == SYNC_FULL ? "; deletes are taken, and writes again when there is space" :
@@ -74,7 +83,12 @@ void sync_fail(struct store *s, int error, const char *what)
 
 bool sync_may_pass(int error)
 {
-	return error == -ENOMEM || error == -ENOSPC || error == -EDQUOT || error == -EMFILE || error == -ENFILE;
+	return error == -ENOMEM || error == -EMFILE || error == -ENFILE || sync_needs_space(error);
+}
+
+bool sync_needs_space(int error)
+{
+	return error == -ENOSPC || error == -EDQUOT;
 }
 
 /* Bytes of a chunk below the submitted position. */
@@ -270,11 +284,15 @@ static int sync_now(struct store *s)
 /* Goes over to the next segment: 0, or an error that has been reported. */
 static int move_on(struct store *s, struct segment *next)
 {
+	const struct sync *y = &s->sync;
 	const char *what;
 	int r = sync_now(s);
 
 	if (r)
 		return r;
+	/* A merge is to follow: the new file takes less than the end of the old one gives back. */
+	if (atomic_load_explicit(&y->state, memory_order_relaxed) == SYNC_FULL)
+		reserve_give(s);
 	r = switch_segment(s, next, &what);
 	if (r)
 		refuse(s, sync_may_pass(r) ? SYNC_FULL : SYNC_FAILED, r, what);
@@ -361,20 +379,84 @@ static int clean_up(struct store *s, bool stop)
 	return r;
 }
 
-/* Space is back when the reserve can be filled up again. */
-static int look_for_space(struct store *s)
+/* Blocks ahead of the records, as far as there is space; not more than the segment can use, as a new one would not get them. */
+static int allocate_ahead(struct store *s, uint64_t bytes)
 {
 	struct sync *y = &s->sync;
 	uint64_t offset = segment_offset(y->segment, atomic_load_explicit(&y->written, memory_order_relaxed));
-	uint64_t from = y->allocated > offset ? y->allocated : offset, end = offset + ZERO_STEP;
+	uint64_t limit = atomic_load_explicit(&y->segment_size, memory_order_relaxed) + SEGMENT_RESERVE, end = offset + bytes;
 
-	int r = write_zeros(s, &from, end);
-	y->allocated = from;
-	if (r)
-		return r;
+	if (end > limit)
+		end = limit > offset + SEGMENT_RESERVE ? limit : offset + SEGMENT_RESERVE;
+	if (y->allocated < offset)
+		y->allocated = offset;
+	return write_zeros(s, &y->allocated, end);
+}
+
+/* Deletes go on from the reserve, as long as enough of it stays for a merge. */
+static void feed_deletes(struct store *s)
+{
+	struct sync *y = &s->sync;
+	uint64_t offset = segment_offset(y->segment, atomic_load_explicit(&y->written, memory_order_relaxed));
+
+	if (y->allocated >= offset + SEGMENT_RESERVE || atomic_load(&s->reserve.size) < RESERVE_LEAST || !reserve_give(s))
+		return;
+	allocate_ahead(s, SEGMENT_RESERVE);
+	reserve_fill(s, y->allocated, 0);
+}
+
+/* Whether so much can be written, here or in a new segment. */
+static bool has_room(struct store *s, uint64_t bytes)
+{
+	struct sync *y = &s->sync;
+	uint64_t offset = segment_offset(y->segment, atomic_load_explicit(&y->written, memory_order_relaxed)), room;
+
+	return s->io->free_space(s->io, s->dir, &room) || room + (y->allocated - offset) >= bytes;
+}
+
+/* It is back when there are blocks for the next writes and a reserve again, beside what a merge may still need. */
+static void look_for_space(struct store *s)
+{
+	struct sync *y = &s->sync;
+	int r = -ENOSPC;
+
+	if (reserve_look(s, y->allocated, ZERO_STEP))
+		r = reserve_fill(s, y->allocated, y->reserve_before);
+	if (r == 0)
+		r = allocate_ahead(s, ZERO_STEP);
+	if (r == 0 && !has_room(s, ZERO_STEP))
+		r = -ENOSPC;
 	/* When the trouble was elsewhere (a new segment could not be made), the next write tells. */
-	set_state(s, SYNC_RUNNING, 0, "", false);
-	return 0;
+	if (r == 0)
+		set_state(s, SYNC_RUNNING, 0, "", false);
+	if (sync_needs_space(r)) {
+		note_no_space(s);
+		feed_deletes(s);
+		reserve_look(s, y->allocated, 0);
+	}
+}
+
+static void answer_look(struct store *s, uint64_t asked)
+{
+	if (atomic_load(&s->reserve.answered) == asked)
+		return;
+	reserve_look(s, s->sync.allocated, 0);
+	atomic_store(&s->reserve.answered, asked);
+	store_notify(s);
+}
+
+/* As the log grows. Whoever waits for a write has had his reply. */
+static void tend_reserve(struct store *s)
+{
+	struct sync *y = &s->sync;
+	uint64_t end = segment_position(y->segment, y->allocated);
+
+	/* A catalog may have been written to it. */
+	if (y->tended_at == end && !atomic_exchange(&s->reserve.given, false))
+		return;
+	y->tended_at = end;
+	if (reserve_is_due(s, y->allocated))
+		reserve_fill(s, y->allocated, 0);
 }
 
 /*
@@ -415,7 +497,7 @@ static void wait_for_work(struct store *s, uint64_t submitted)
 	atomic_store(&y->sleeping, true);
 	/* Submitting sets the position before it looks at `sleeping`; looking again after setting that misses nothing. */
 	while (!y->stop && atomic_load(&y->submitted) == submitted && !find_wanted(y) &&
-		!must_sync(s, written, atomic_load(&y->durable))) {
+		reserve_looked(&s->reserve) && !must_sync(s, written, atomic_load(&y->durable))) {
 		bool timed = full || (dirty && atomic_load(&y->durability) == STORE_INTERVAL);
 		if (timed ? pthread_cond_timedwait(&y->work, &y->lock, &until) == ETIMEDOUT
 			  : pthread_cond_wait(&y->work, &y->lock) != 0)
@@ -476,6 +558,7 @@ static void *run(void *arg)
 	for (;;) {
 		bool stop = is_stopping(y);
 		uint64_t submitted = atomic_load_explicit(&y->submitted, memory_order_acquire);
+		uint64_t asked = atomic_load(&s->reserve.asked);
 		bool full = atomic_load(&y->state) == SYNC_FULL;
 		int r = full && y->garbage_end ? clean_up(s, stop) : 0;
 		if (r == 0)
@@ -484,6 +567,9 @@ static void *run(void *arg)
 			refuse(s, SYNC_FULL, r, "cleaning of");
 		if (r == 0 && full && !stop)
 			look_for_space(s);
+		else if (r == 0 && !stop)
+			tend_reserve(s);
+		answer_look(s, asked);
 		if (stop || atomic_load(&y->state) == SYNC_FAILED)
 			return NULL;
 		if (atomic_load(&y->refused)) {
@@ -531,6 +617,20 @@ static int start_thread(struct store *s)
 	int r = thread_start(&y->thread, run, s);
 	y->running = r == 0;
 	return r;
+}
+
+void sync_keep_full(struct store *s)
+{
+	int running = SYNC_RUNNING;
+
+	/* The reason in words is still that of the last time. */
+	atomic_compare_exchange_strong(&s->sync.state, &running, SYNC_FULL);
+}
+
+void sync_ask_for_look(struct store *s)
+{
+	atomic_fetch_add(&s->reserve.asked, 1);
+	sync_wake(s);
 }
 
 void sync_wake(struct store *s)

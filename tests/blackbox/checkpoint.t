@@ -119,8 +119,7 @@ def test_by_time():
         c = kvd.client()
         is_((stats(c)["recovered_from_checkpoint"], wrong(c, mark=mark)), (1, []), "a start after kill -9 uses it", kvd.log)
     kvd.stop()
-    left = [f for f in os.listdir(kvd.data) if not f.endswith(".seg") and f not in ("LOCK", "CATALOG", "CHECKPOINT")]
-    is_(left, [], "and nothing else is left")
+    is_(kvd.left_over(), [], "and nothing else is left")
     is_(kvd.start().client().must("CONFIG", "SET", "checkpoint-interval", "0"), b"OK", "it can be turned off while kvd runs")
 
 

@@ -143,9 +143,7 @@ def crash_cycles(name, count, writers=4, during=(0.05, 0.5), **options):
     ok(not problems, f"{name}: {done_} kills, {total} acknowledged steps, all there", *problems)
     ok(total > 20 * count, f"{name}: and the load was real", f"{total} steps")
     kvd.stop()
-    left = [f for f in os.listdir(kvd.data) if not f.endswith((".seg", ".hint")) and f not in ("LOCK",
-        "CATALOG", "CHECKPOINT", "snapshots", "damaged")]
-    is_(left, [], f"{name}: no leftover files")
+    is_(kvd.left_over("snapshots", "damaged"), [], f"{name}: no leftover files")
 
 
 def test_one_segment():

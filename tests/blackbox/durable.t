@@ -386,9 +386,50 @@ def test_full_disk():
     is_(there, acknowledged - 1, "a full disk: every acknowledged value is there")
 
 
+def fill_disk(c, value):
+    """SETs of fill0, fill1, ... until one is refused: how many were taken."""
+    for n in range(1000):
+        reply = c("SET", f"fill{n}", value)
+        if reply != OK:
+            ok(refused(reply), f"the disk is full after {n} values", repr(reply))
+            return n
+
+
+def test_room_by_deleting():
+    """A file system of 24 MiB that nobody makes larger: what is deleted makes room."""
+    value = rng("room").randbytes(100000)
+    for how in "by itself", "by hand":
+        kvd = Kvd(segment_size="1M", compact_garbage_ratio=0 if how == "by hand" else 50).start_on_disk_of("24m")
+        c = kvd.client(timeout=10)
+        n = fill_disk(c, value)
+        is_([c("DEL", f"fill{i}") for i in range(0, n, 2)], [1] * len(range(0, n, 2)), f"{how}: every second one is deleted")
+        began = time.monotonic()
+        if how == "by hand":
+            ok(refused(c("SET", "again", value)), f"{how}: nothing is merged by itself when that is off")
+            reply = c("KVD.COMPACT", "SYNC")
+            ok(not isinstance(reply, Error), f"{how}: a full disk takes a compaction", repr(reply))
+        back = poll(lambda: c("SET", "again", value) == OK, 10, 0.05)
+        ok(back, f"{how}: writes resume without space from outside ({time.monotonic() - began:.1f} s)", kvd.log)
+        again = [poll(lambda: c("SET", f"fill{i}", value) == OK, 10, 0.05) for i in range(0, n // 2, 2)]
+        ok(all(again), f"{how}: half of what was deleted fits again", kvd.log)
+        there = [i for i in range(n) if c("GET", f"fill{i}") == value]
+        is_(there, [i for i in range(n) if i % 2 or i < n // 2], f"{how}: and all the rest is there", kvd.log)
+        kvd.kill9()
+
+
+def test_room_by_flush():
+    kvd = Kvd(segment_size="1M").start_on_disk_of("24m")
+    c = kvd.client(timeout=10)
+    value = rng("flush").randbytes(100000)
+    fill_disk(c, value)
+    is_(c("FLUSHALL"), OK, "a full disk takes FLUSHALL")
+    ok(poll(lambda: c("SET", "again", value) == OK, 10, 0.05), "which makes room", kvd.log)
+    is_(c("DBSIZE"), 1, "and leaves nothing")
+
+
 run(test_reply_after_sync, test_group_commit, test_nobody_sees_unsynced, test_nobody_hears_of_unsynced,
     test_reads_beside_slow_syncs,
     test_reads_beside_a_backlog,
     test_other_modes_do_not_wait, test_sync_eio, test_sync_fails_once, test_write_enospc,
     test_short_and_failing_writes,
-    test_full_disk)
+    test_full_disk, test_room_by_deleting, test_room_by_flush)

@@ -127,8 +127,7 @@ class Store:
 
     def check_files(self):
         """No debris, which is looked for after a start."""
-        left = [n for n in os.listdir(self.kvd.data) if not n.endswith(".seg")
-            and n not in ("LOCK", "CATALOG", "CHECKPOINT", "SCRUB", "snapshots", "damaged")]
+        left = self.kvd.left_over("SCRUB", "snapshots", "damaged")
         folder = os.path.join(self.kvd.data, "snapshots")
         left += [n for n in (os.listdir(folder) if os.path.isdir(folder) else []) if n not in self.snapshots]
         segments = self.kvd.client().must("KVD.SEGMENTS")

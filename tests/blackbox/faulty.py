@@ -17,17 +17,17 @@ from kvdtest import SANITIZED, TOP, Skip, temp_dir
 
 LIBRARY = os.path.join(TOP, "tests", "fault", ".libs", "libkvdfault.so")
 
-(START, OPEN, CREATE, CLOSE, READ, WRITE, SYNC, SYNCED, TRUNCATE, RENAME, LINK, UNLINK, MKDIR, RMDIR, ACCEPT, SEND) = range(16)
-KINDS = 16
+(START, OPEN, CREATE, CLOSE, READ, WRITE, SYNC, SYNCED, TRUNCATE, RENAME, LINK, UNLINK, MKDIR, RMDIR, ACCEPT, SEND, ALLOCATE) = range(17)
+KINDS = 17
 NAMES = ("start", "open", "create", "close", "read", "write", "sync", "synced", "truncate", "rename", "link", "unlink", "mkdir",
-    "rmdir", "accept", "send")
+    "rmdir", "accept", "send", "allocate")
 
 
 def mask(*kinds):
     return sum(1 << kind for kind in kinds)
 
 
-META = mask(CREATE, TRUNCATE, RENAME, LINK, UNLINK, MKDIR, RMDIR)
+META = mask(CREATE, TRUNCATE, RENAME, LINK, UNLINK, MKDIR, RMDIR, ALLOCATE)
 CHANGES = META | mask(WRITE, SYNC)
 
 _NONE, _KILL, _ERROR, _SHORT, _TORN = range(5)

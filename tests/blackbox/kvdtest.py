@@ -233,6 +233,11 @@ class Kvd:
 
     # -- looking
 
+    def left_over(self, *others):
+        """Names in the data directory that are neither of a store nor among the others."""
+        known = {"LOCK", "CATALOG", "CHECKPOINT", "RESERVE", *others}
+        return [name for name in os.listdir(self.data) if not name.endswith(".seg") and name not in known]
+
     def client(self, proto=2, timeout=10.0):
         """A connection that is closed with the daemon."""
         c = Client(self.socket, proto, timeout)

@@ -274,7 +274,7 @@ def look_around(kvd, known):
     names = [dict(zip(s[::2], s[1::2]))[b"name"].decode() for s in c.must("KVD.BACKUPS")]
     problems = [f"snapshots are {names}, but {what} was said to be {'made' if there else 'deleted'}" for what, there in known.items()
         if what.startswith("snapshot") and there is not None and (what.split()[1] in names) != there]
-    left = [n for n in os.listdir(kvd.data) if not n.endswith(".seg") and n not in ("LOCK", "CATALOG", "CHECKPOINT", "snapshots", "damaged")]
+    left = kvd.left_over("snapshots", "damaged")
     if left or len(kvd.segments()) != len(c.must("KVD.SEGMENTS")):
         problems.append(f"files are left over: {left} {kvd.segments()} {c.must('KVD.SEGMENTS')}")
     return problems

@@ -282,6 +282,16 @@ int ftruncate(int fd, off_t size)
 	return r;
 }
 
+int fallocate(int fd, int mode, off_t offset, off_t len)
+{
+	if (!is_ours(fd))
+		return REAL(fallocate)(fd, mode, offset, len);
+	pthread_mutex_lock(&lock);
+	int r = decide(FAULT_ALLOCATE) == FAULT_ERROR ? -1 : REAL(fallocate)(fd, mode, offset, len);
+	pthread_mutex_unlock(&lock);
+	return r;
+}
+
 int renameat(int from_dir, const char *from, int to_dir, const char *to)
 {
 	if (!is_ours(from_dir))

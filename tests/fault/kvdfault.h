@@ -32,6 +32,7 @@ enum fault_kind {
 	FAULT_RMDIR,
 	FAULT_ACCEPT,
 	FAULT_SEND,
+	FAULT_ALLOCATE, /* of blocks behind the end of a file: not in the journal, as it shows in nothing */
 	FAULT_KINDS
 };
 

@@ -31,6 +31,7 @@ struct inode {
 	size_t now_size, disk_size;
 	unsigned char *dirty;      /* one flag per block of now */
 	size_t dirty_blocks;
+	size_t allocated;          /* bytes with blocks, whatever the size is */
 	bool size_dirty;
 	bool is_dir;
 	struct names names, disk_names; /* of a directory */
@@ -68,6 +69,7 @@ struct simdisk {
 	bool dead;
 	unsigned cold;
 	uint64_t free_space;
+	uint64_t capacity; /* 0: nothing is counted */
 };
 
 _Thread_local volatile bool simdisk_allocates;
@@ -272,6 +274,49 @@ static void make_durable(struct inode *n)
 	n->size_dirty = false;
 }
 
+/* ---- space ---- */
+
+static void mark_reached(struct inode *n)
+{
+	if (n->reached)
+		return;
+	n->reached = true;
+	for (size_t i = 0; i < n->names.count; i++)
+		mark_reached(n->names.list[i].inode);
+}
+
+static uint64_t whole_blocks(uint64_t size)
+{
+	return (size + BLOCK - 1) / BLOCK * BLOCK;
+}
+
+static uint64_t used_by(const struct inode *n)
+{
+	return whole_blocks(n->now_size > n->allocated ? n->now_size : n->allocated);
+}
+
+/* Files that have a name or are open take up space. */
+static uint64_t count_room(struct simdisk *d)
+{
+	uint64_t used = 0;
+
+	for (struct inode *n = d->all; n; n = n->all_next)
+		n->reached = false;
+	mark_reached(d->root);
+	for (int i = 0; i < MAX_HANDLES; i++)
+		if (d->handle[i].used)
+			d->handle[i].inode->reached = true;
+	for (struct inode *n = d->all; n; n = n->all_next)
+		used += n->reached ? used_by(n) : 0;
+	return used < d->capacity ? d->capacity - used : 0;
+}
+
+/* How far the file may grow now. */
+static uint64_t size_limit(struct simdisk *d, const struct inode *n)
+{
+	return d->capacity ? used_by(n) + count_room(d) : UINT64_MAX;
+}
+
 /* Waits while calls of this kind are held. Under lock, which is let go of meanwhile. */
 static void pause_held(struct simdisk *d, enum simdisk_call kind)
 {
@@ -413,6 +458,7 @@ static int sim_open(struct io *io, int dir, const char *name, int flags, mode_t 
 		LEAVE(inode && inode->is_dir ? -EISDIR : -ENOTDIR);
 	if (!inode) {
 		inode = new_inode(d, false);
+		resize_now(inode, 0); /* there, and empty */
 		do_name_op(d, (struct op){ OP_LINK, in, in, NULL, (char *)(uintptr_t)name, inode });
 	} else if (flags & O_TRUNC) {
 		resize_now(inode, 0);
@@ -461,6 +507,11 @@ static ssize_t sim_pwritev(struct io *io, int fd, const struct iovec *iov, int i
 	if (error_)
 		allowed = d->dead ? 0 : pick(d, total + 1);
 	size_t done = 0;
+	uint64_t limit = size_limit(d, d->handle[fd].inode);
+	if (!error_ && offset + total > limit) {
+		allowed = limit > offset ? limit - offset : 0;
+		error_ = -ENOSPC;
+	}
 	if (!d->dead)
 		write_back_sometimes(d, d->handle[fd].inode);
 	for (int i = 0; i < iovcnt && done < allowed; i++) {
@@ -496,12 +547,26 @@ static int sim_sync(struct io *io, int fd)
 static int sim_ftruncate(struct io *io, int fd, uint64_t size)
 {
 	ENTER(io, SIM_META);
+	struct inode *n = d->handle[fd].inode;
+	if (!error_ && size > size_limit(d, n))
+		error_ = -ENOSPC;
 	if (!error_) {
-		struct inode *n = d->handle[fd].inode;
 		write_back_sometimes(d, n);
 		resize_now(n, size);
 		n->size_dirty = true;
+		n->allocated = 0;
 	}
+	LEAVE(error_);
+}
+
+static int sim_allocate(struct io *io, int fd, uint64_t size)
+{
+	ENTER(io, SIM_META);
+	struct inode *n = d->handle[fd].inode;
+	if (!error_ && size > size_limit(d, n))
+		error_ = -ENOSPC;
+	if (!error_ && size > n->allocated)
+		n->allocated = size;
 	LEAVE(error_);
 }
 
@@ -511,7 +576,8 @@ static int sim_fstat(struct io *io, int fd, struct stat *ret)
 
 	pthread_mutex_lock(&d->lock);
 	const struct inode *n = d->handle[fd].inode;
-	*ret = (struct stat){ .st_mode = n->is_dir ? S_IFDIR | 0700 : S_IFREG | 0600, .st_size = (off_t)n->now_size };
+	*ret = (struct stat){ .st_mode = n->is_dir ? S_IFDIR | 0700 : S_IFREG | 0600, .st_size = (off_t)n->now_size,
+		.st_blocks = (blkcnt_t)(used_by(n) / 512) };
 	LEAVE(0);
 }
 
@@ -635,9 +701,12 @@ static int sim_lock(struct io *io, int fd)
 
 static int sim_free_space(struct io *io, int dir, uint64_t *ret)
 {
+	struct simdisk *d = disk_of(io);
+
 	(void)dir;
-	*ret = disk_of(io)->free_space;
-	return 0;
+	pthread_mutex_lock(&d->lock);
+	*ret = d->capacity ? count_room(d) : d->free_space;
+	LEAVE(0);
 }
 
 /* ---- the machine ---- */
@@ -647,7 +716,7 @@ struct simdisk *simdisk_new(uint64_t seed)
 	struct simdisk *d = get_zeroed(1, sizeof(*d));
 
 	d->io = (struct io){ sim_open_dir, sim_open, sim_close, sim_pread, sim_pwritev, sim_sync, sim_sync, sim_ftruncate, sim_fstat,
-		sim_rename, sim_unlink, sim_link, sim_mkdir, sim_list, sim_lock, sim_free_space, sim_move, sim_rmdir };
+		sim_rename, sim_unlink, sim_link, sim_mkdir, sim_list, sim_lock, sim_free_space, sim_move, sim_rmdir, sim_allocate };
 	d->random = seed;
 	d->free_space = UINT64_C(1) << 40;
 	d->root = new_inode(d, true);
@@ -777,15 +846,6 @@ void simdisk_kill(struct simdisk *d)
 	memset(d->held, 0, sizeof(d->held));
 }
 
-static void mark_reached(struct inode *n)
-{
-	if (n->reached)
-		return;
-	n->reached = true;
-	for (size_t i = 0; i < n->names.count; i++)
-		mark_reached(n->names.list[i].inode);
-}
-
 void simdisk_power_cycle(struct simdisk *d)
 {
 	/* Journals keep the order of names; nothing promises that they do. */
@@ -848,6 +908,24 @@ void simdisk_mkdir(struct simdisk *d, const char *name)
 void simdisk_set_free(struct simdisk *d, uint64_t bytes)
 {
 	d->free_space = bytes;
+}
+
+uint64_t simdisk_used(struct simdisk *d)
+{
+	pthread_mutex_lock(&d->lock);
+	uint64_t capacity = d->capacity;
+	d->capacity = UINT64_MAX;
+	uint64_t used = d->capacity - count_room(d);
+	d->capacity = capacity;
+	pthread_mutex_unlock(&d->lock);
+	return used;
+}
+
+void simdisk_set_capacity(struct simdisk *d, uint64_t bytes)
+{
+	pthread_mutex_lock(&d->lock);
+	d->capacity = bytes;
+	pthread_mutex_unlock(&d->lock);
 }
 
 unsigned char *simdisk_file(struct simdisk *d, const char *name, size_t *ret_size)

@@ -50,6 +50,10 @@ void simdisk_cold(struct simdisk *d, unsigned n);
 
 /* Bytes that free_space() answers from now on; nothing is counted. */
 void simdisk_set_free(struct simdisk *d, uint64_t bytes);
+/* The disk has so many bytes from now on, of which files take whole blocks; what does not fit is refused with -ENOSPC. 0: no limit, as at first. */
+void simdisk_set_capacity(struct simdisk *d, uint64_t bytes);
+/* Bytes of the disk that are taken now. */
+uint64_t simdisk_used(struct simdisk *d);
 
 /*
  * Direct access for tests that write damage by hand: NULL when there is no such file. Truncation and growth by simdisk_resize. A name may be

@@ -1,6 +1,6 @@
 # The storage engine under every kind of damage and failure. Whether these tests would notice a bug: tests/store-mutants.
 STORE_MORE_TESTS = tests/unit/store_merge.t tests/unit/store_checkpoint.t tests/unit/store_recovery.t tests/unit/store_txn.t tests/unit/store_faults.t tests/unit/store_snapshot.t tests/unit/store_restore.t \
-	tests/unit/store_offline.t tests/unit/store_pack.t tests/unit/store_scrub.t tests/unit/store_view.t tests/unit/store_large.t tests/unit/store_meet.t
+	tests/unit/store_offline.t tests/unit/store_pack.t tests/unit/store_scrub.t tests/unit/store_view.t tests/unit/store_large.t tests/unit/store_meet.t tests/unit/store_reserve.t
 check_PROGRAMS += $(STORE_MORE_TESTS)
 TESTS += $(STORE_MORE_TESTS)
 STORE_WRAP = -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
@@ -22,6 +22,8 @@ tests_unit_store_pack_t_LDADD = libsim.la libstore.la libbase.la
 tests_unit_store_meet_t_SOURCES = tests/unit/store_meet.c tests/unit/store_fixture.h
 tests_unit_store_meet_t_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pthread_mutex_lock
 tests_unit_store_meet_t_LDADD = libsim.la libstore.la libbase.la
+tests_unit_store_reserve_t_SOURCES = tests/unit/store_reserve.c tests/unit/store_fixture.h
+tests_unit_store_reserve_t_LDADD = libsim.la libstore.la libbase.la
 tests_unit_store_view_t_SOURCES = tests/unit/store_view.c tests/unit/store_fixture.h
 tests_unit_store_view_t_LDFLAGS = $(AM_LDFLAGS) $(STORE_WRAP)
 tests_unit_store_view_t_LDADD = libsim.la libstore.la libbase.la

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT
+ * A full disk: deletions and merges go on from the reserve, writes come back by themselves with what they free, and nothing is lost meanwhile.
+ */
+#include "store/inner.h"
+#include "store_fixture.h"
+
+#define VALUE 50000
+
+/* What the daemon does each second. */
+static bool tick(struct fx *f)
+{
+	f->clock.mono += 10;
+	store_compact_tick(f->store);
+	return is_idle(f);
+}
+
+static void init(struct fx *f, uint64_t seed, uint64_t capacity)
+{
+	fx_init(f, simdisk_new(seed));
+	simdisk_set_capacity(f->disk, capacity);
+	fx_must_open(f);
+	store_set_compaction(f->store, &(struct store_compaction){ .garbage_ratio = 100 });
+}
+
+static void name_key(char out[20], unsigned i)
+{
+	snprintf(out, 20, "key%04u", i);
+}
+
+/* One write, waited for. */
+static int put(struct fx *f, unsigned i)
+{
+	char key[20];
+
+	name_key(key, i);
+	int r = fx_put_size(f, key, (char)('a' + i % 26), VALUE);
+	if (r == 0)
+		r = fx_wait(f);
+	store_poll(f->store);
+	return r;
+}
+
+static int delete(struct fx *f, unsigned i)
+{
+	char key[20];
+
+	name_key(key, i);
+	int r = fx_delete(f, key);
+	if (r == 0)
+		r = fx_wait(f);
+	store_poll(f->store);
+	return r;
+}
+
+/* Keys until the disk is full: how many. */
+static unsigned fill(struct fx *f)
+{
+	unsigned n = 0;
+
+	while (put(f, n) == 0)
+		n++;
+	return n;
+}
+
+static bool has_key(struct fx *f, unsigned i)
+{
+	char key[20];
+
+	name_key(key, i);
+	const char *value = fx_get(f, key);
+	return value[0] == 'a' + (int)(i % 26) && strlen(value) == 300;
+}
+
+/* Keys of from, from + step, ... below n that are there. */
+static unsigned count_keys(struct fx *f, unsigned from, unsigned step, unsigned n)
+{
+	unsigned there = 0;
+
+	for (unsigned i = from; i < n; i += step)
+		there += has_key(f, i);
+	return there;
+}
+
+static uint64_t reserve_of(struct fx *f)
+{
+	return stats_of(f).reserve_bytes;
+}
+
+static bool has_reserve(struct fx *f)
+{
+	return simdisk_count(f->disk, RESERVE_NAME) == 1;
+}
+
+static void test_size(void)
+{
+	struct fx f;
+	char key[20];
+
+	init(&f, 1, 0);
+	is_int(reserve_of(&f), RESERVE_LEAST, "a new store has a small reserve");
+	ok(has_reserve(&f), "in a file");
+	for (unsigned i = 0; i < 200; i++)
+		put(&f, i);
+	uint64_t log = stats_of(&f).log_bytes;
+	ok(FX_UNTIL(&f, (put(&f, 0), reserve_of(&f) >= log / RESERVE_PART * 3 / 4)) && reserve_of(&f) <= 2 * log / RESERVE_PART,
+		"which grows with the log (%" PRIu64 " of %" PRIu64 ")", reserve_of(&f), log);
+	uint64_t before = reserve_of(&f);
+	fx_close(&f);
+	fx_must_open(&f);
+	ok(reserve_of(&f) >= before, "the next run has it");
+	for (unsigned i = 200; i < 600; i++)
+		put(&f, i);
+	ok(FX_UNTIL(&f, (put(&f, 0), reserve_of(&f) >= f.options.segment_size * 3 / 4)), "it gets as large as a segment");
+	ok(reserve_of(&f) <= f.options.segment_size, "and not larger");
+	struct txn *t = txn_begin(f.store, NULL);
+	uint64_t position, ticket;
+	txn_flush(t, 0);
+	txn_commit(t, &position);
+	fx_wait(&f);
+	store_compact(f.store, 0, &ticket);
+	ok(FX_UNTIL(&f, is_idle(&f)), "without its data");
+	for (unsigned i = 0; i < 30; i++)
+		put(&f, i);
+	ok(FX_UNTIL(&f, (put(&f, 0), reserve_of(&f) == RESERVE_LEAST)), "it is small again");
+	fx_close(&f);
+	name_key(key, 3);
+	f.options.flags = STORE_BLOCKING | STORE_READ_ONLY;
+	simdisk_remove(f.disk, RESERVE_NAME);
+	fx_must_open(&f);
+	ok(has_key(&f, 3) && !has_reserve(&f) && reserve_of(&f) == 0, "who only reads makes none");
+	fx_done(&f);
+}
+
+static int cannot_allocate(struct io *io, int fd, uint64_t size)
+{
+	(void)io;
+	(void)fd;
+	(void)size;
+	return -EOPNOTSUPP;
+}
+
+static void test_unsupported(void)
+{
+	struct fx f;
+
+	fx_init(&f, simdisk_new(2));
+	simdisk_io(f.disk)->allocate = cannot_allocate;
+	fx_must_open(&f);
+	ok(reserve_of(&f) == 0 && !has_reserve(&f), "where blocks cannot be allocated there is no reserve");
+	simdisk_set_capacity(f.disk, 8 << 20);
+	ok(fill(&f) > 100 && store_is_full(f.store), "nor on a full disk");
+	simdisk_set_capacity(f.disk, 0);
+	ok(FX_UNTIL(&f, put(&f, 0) == 0), "whose space comes back all the same");
+	fx_done(&f);
+}
+
+/* Every second key goes, and that is enough. by_hand: merging does not begin by itself. */
+static void test_deletes_make_room(bool by_hand)
+{
+	struct fx f;
+	unsigned deleted = 0, there;
+
+	init(&f, 3, 24 << 20);
+	if (by_hand)
+		store_set_compaction(f.store, &(struct store_compaction){ 0 });
+	unsigned n = fill(&f);
+	ok(n > 300 && store_is_full(f.store), "%s: the disk is full after %u values", by_hand ? "by hand" : "by itself", n);
+	for (unsigned i = 0; i < n; i += 2)
+		deleted += delete(&f, i) == 0;
+	is_int(deleted, (n + 1) / 2, "deletions go on");
+	ok(put(&f, n) != 0, "writes do not");
+	if (by_hand) {
+		uint64_t ticket;
+		f.clock.mono += 100000;
+		store_compact_tick(f.store);
+		ok(!stats_of(&f).merging, "nothing begins by itself when that is off");
+		is_int(store_compact(f.store, 0, &ticket), 0, "a compaction is taken");
+		ok(FX_UNTIL(&f, is_idle(&f)), "and ends");
+		if (!is_int(stats_of(&f).compact_result, 0, "well"))
+			diag("%s", store_compact_problem(f.store));
+		ok(FX_UNTIL(&f, !store_is_full(f.store)), "writes are taken again");
+	} else {
+		ok(FX_UNTIL(&f, tick(&f) && !store_is_full(f.store)), "writes are taken again, with no help");
+	}
+	ok(FX_UNTIL(&f, put(&f, n) == 0), "indeed");
+	is_int(there = count_keys(&f, 1, 2, n), n / 2, "nothing is lost");
+	is_int(count_keys(&f, 0, 2, n), 0, "and what was deleted stays so");
+	ok(FX_UNTIL(&f, (tick(&f), reserve_of(&f) >= RESERVE_LEAST)), "there is a reserve again");
+	unsigned again = 0;
+	for (unsigned i = 0; i < n / 2; i += 2)
+		again += FX_UNTIL(&f, put(&f, i) == 0 || (tick(&f), false)) && has_key(&f, i);
+	is_int(again, (n / 2 + 1) / 2, "half of what was deleted can be written again");
+	simdisk_set_capacity(f.disk, 0); /* this disk may give back names whose blocks it has given away */
+	fx_power(&f);
+	fx_must_open(&f);
+	is_int(count_keys(&f, 1, 2, n), n / 2, "and all is there after a power loss");
+	fx_done(&f);
+}
+
+static void test_flush(void)
+{
+	struct fx f;
+	uint64_t position;
+
+	init(&f, 4, 12 << 20);
+	unsigned n = fill(&f);
+	struct txn *t = txn_begin(f.store, NULL);
+	ok(txn_flush(t, 0) == 0 && txn_commit(t, &position) == 0 && fx_wait(&f) == 0, "a full disk takes a flush (%u values)", n);
+	ok(FX_UNTIL(&f, tick(&f) && !store_is_full(f.store)), "whose space comes back");
+	is_int(put(&f, 0), 0, "a write is taken");
+	fx_done(&f);
+}
+
+/* Others have taken all there is: the catalog itself finds no block. */
+static void test_no_block(void)
+{
+	struct fx f;
+	size_t size;
+
+	init(&f, 5, 8 << 20);
+	for (unsigned i = 0; i < 60; i++)
+		put(&f, i);
+	fx_kill(&f);
+	/* From here on not one block is free. */
+	simdisk_set_capacity(f.disk, simdisk_used(f.disk));
+	is_int(fx_open(&f), 0, "a store opens on a disk without a free block");
+	ok(count_keys(&f, 0, 1, 60) == 60, "and shows what it has");
+	ok(put(&f, 60) != 0 && FX_UNTIL(&f, store_is_full(f.store)), "but takes no writes");
+	ok(simdisk_file(f.disk, CATALOG_NAME, &size) && size > 0, "its catalog is there");
+	simdisk_set_capacity(f.disk, 16 << 20);
+	ok(FX_UNTIL(&f, put(&f, 60) == 0), "until there is space");
+	fx_done(&f);
+}
+
+/* A merge that has no room is not begun, and says why. */
+static void test_no_room(void)
+{
+	const struct fx_told *told = NULL;
+	uint64_t ticket;
+	struct fx f;
+
+	init(&f, 6, 0);
+	for (unsigned i = 0; i < 15; i++)
+		put(&f, i);
+	delete(&f, 0);
+	simdisk_set_free(f.disk, 1 << 20);
+	is_int(store_compact(f.store, 0, &ticket), 0, "a compaction begins while there is space for it");
+	ok(FX_UNTIL(&f, is_idle(&f)), "and ends");
+	is_int(stats_of(&f).compact_result, -ENOSPC, "as there is not");
+	ok(strstr(store_compact_problem(f.store), "bytes have to be copied, and there is room for 1048576"), "which it says (%s)", store_compact_problem(f.store));
+	ok(fx_count(&f, STORE_EVENT_MERGE_FAILED, &told) == 1 && strstr(told->text, "have to be copied"), "and tells");
+	is_int(stats_of(&f).merge_bytes_written, 0, "nothing is written");
+	fx_done(&f);
+
+	/* On a full disk, with a segment that lives as a whole but for a little. */
+	fx_init(&f, simdisk_new(7));
+	simdisk_set_capacity(f.disk, 12 << 20);
+	f.options.segment_size = 4 << 20;
+	fx_must_open(&f);
+	unsigned n = fill(&f);
+	simdisk_set_capacity(f.disk, simdisk_used(f.disk));
+	ok(FX_UNTIL(&f, delete(&f, 0) == 0), "nothing is free, and a deletion is taken");
+	is_int(store_compact(f.store, 0, &ticket), 0, "a full disk takes a compaction");
+	ok(FX_UNTIL(&f, is_idle(&f)), "which ends");
+	is_int(stats_of(&f).compact_result, -ENOSPC, "without room");
+	ok(strstr(store_compact_problem(f.store), "bytes have to be copied, and there is room for"), "which it says (%s)", store_compact_problem(f.store));
+	ok(store_is_full(f.store) && count_keys(&f, 1, 1, n) == n - 1, "all is as it was");
+	fx_done(&f);
+}
+
+/* More deletions than the blocks ahead of the records take. */
+static void test_many_deletes(void)
+{
+	struct fx f;
+	unsigned n = 0, deleted = 0;
+	char key[20];
+
+	init(&f, 8, 16 << 20);
+	store_set_compaction(f.store, &(struct store_compaction){ 0 });
+	for (; n < 9000; n++) {
+		name_key(key, n);
+		if (fx_put_size(&f, key, 's', 500))
+			break;
+	}
+	fx_wait(&f);
+	for (unsigned i = n; put(&f, i) == 0; i++)
+		;
+	ok(store_is_full(f.store), "the disk is full");
+	uint64_t before = reserve_of(&f);
+	for (unsigned i = 0; i < n; i++)
+		deleted += FX_UNTIL(&f, delete(&f, i) == 0 || reserve_of(&f) < RESERVE_LEAST);
+	ok(deleted == n || reserve_of(&f) < before, "deletions go on from the reserve (%u of %u)", deleted, n);
+	ok(reserve_of(&f) >= RESERVE_LEAST / 2, "of which enough stays for merges (%" PRIu64 ")", reserve_of(&f));
+	store_set_compaction(f.store, &(struct store_compaction){ .garbage_ratio = 100 });
+	ok(FX_UNTIL(&f, tick(&f) && !store_is_full(f.store)), "and these bring it back");
+	fx_done(&f);
+}
+
+int main(void)
+{
+	test_size();
+	test_unsupported();
+	test_deletes_make_room(false);
+	test_deletes_make_room(true);
+	test_flush();
+	test_no_block();
+	test_no_room();
+	test_many_deletes();
+	return done();
+}
