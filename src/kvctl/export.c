@@ -7,14 +7,13 @@
  * keys are asked for one by one, with GET and PTTL.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <unistd.h>
 #include "base/num.h"
 #include "kvctl/format.h"
 #include "kvctl/list.h"
 #include "kvctl/numbers.h"
+#include "kvctl/outfile.h"
 #include "kvctl/output.h"
 #include "kvctl/progress.h"
 
@@ -22,8 +21,7 @@
 
 struct export_job {
 	struct kvctl *k;
-	FILE *file; /* NULL: standard output */
-	char name[PATHS_MAX];
+	struct outfile to; /* not open: standard output */
 	enum format format;
 	struct buf out;
 	uint64_t written, failed;
@@ -36,15 +34,15 @@ struct export_job {
 static enum kvctl_exit write_out(struct export_job *e)
 {
 	struct slice s = buf_slice(&e->out);
-	enum kvctl_exit code = KVCTL_DONE;
+	enum kvctl_exit code;
 
 	if (e->out.failed)
 		return refuse(e->k, KVCTL_REFUSED, "out of memory");
-	if (!e->file) {
+	if (e->to.file) {
+		code = outfile_write(e->k, &e->to, s);
+	} else {
 		output_bytes(e->k, s);
 		code = e->k->output_error ? KVCTL_REFUSED : KVCTL_DONE;
-	} else if (s.len && fwrite(s.ptr, 1, s.len, e->file) != s.len) {
-		code = refuse(e->k, KVCTL_REFUSED, "cannot write %s: %s", e->name, strerror(errno));
 	}
 	buf_reset(&e->out, 1 << 20);
 	e->view.items = e->view.done = e->written;
@@ -266,42 +264,6 @@ static enum kvctl_exit export_range(struct export_job *e, struct range *r)
 	return code;
 }
 
-/* ---- the file ---- */
-
-static enum kvctl_exit open_file(struct export_job *e, struct slice name)
-{
-	int fd;
-
-	if (name.len == 0 || slice_eq(name, SLICE("-")))
-		return KVCTL_DONE;
-	if (name.len >= sizeof(e->name) || memchr(name.ptr, 0, name.len))
-		return refuse(e->k, KVCTL_USAGE, "\"%.*s\" is no name of a file", (int)name.len, name.ptr);
-	memcpy(e->name, name.ptr, name.len);
-	/* The daemon lets its group in only; a copy of its data must not be open to more. */
-	fd = open(e->name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd >= 0)
-		e->file = fdopen(fd, "w");
-	if (!e->file)
-		return refuse(e->k, KVCTL_REFUSED, "cannot write %s: %s", e->name, strerror(errno));
-	return KVCTL_DONE;
-}
-
-static enum kvctl_exit close_file(struct export_job *e, enum kvctl_exit code)
-{
-	bool bad = false;
-
-	if (!e->file)
-		return code;
-	bad |= fflush(e->file) != 0;
-	/* A pipe or a terminal cannot be synced, which is no fault of theirs. */
-	bad |= !bad && fsync(fileno(e->file)) != 0 && errno != EINVAL && errno != EROFS;
-	int error = errno;
-	bad |= fclose(e->file) != 0;
-	if (bad && !code)
-		return refuse(e->k, KVCTL_REFUSED, "cannot write %s: %s", e->name, strerror(error));
-	return code;
-}
-
 /* ---- the verb ---- */
 
 /* The bar needs a terminal of its own, and its length is known for whole databases only. */
@@ -311,16 +273,16 @@ static void begin_progress(struct export_job *e, const struct range *r)
 	int64_t keys;
 
 	progress_begin(&e->progress, e->k, "exporting", "keys");
-	e->progress.shown &= e->file || !e->k->terminal;
+	e->progress.shown &= e->to.file || !e->k->terminal;
 	if (e->progress.shown && !r->from.len && !r->to.len && !connect_ask_int(e->k, argv, 1, &keys))
 		e->view.total = (uint64_t)keys;
 }
 
-static void summarize(const struct export_job *e)
+static void summarize(const struct export_job *e, bool to_file)
 {
 	double seconds = (double)progress_age(&e->progress) / 1e9;
 
-	if (e->k->json && e->file)
+	if (e->k->json && to_file)
 		output_json(e->k, json_pack("{s:I, s:I, s:f}", "exported", (json_int_t)e->written, "bad",
 					  (json_int_t)e->failed, "seconds", seconds));
 	else if (seconds >= 1)
@@ -333,6 +295,8 @@ static void summarize(const struct export_job *e)
 int verb_export(struct kvctl *k, const struct args *a)
 {
 	struct export_job e = { .k = k, .chunk = 1 };
+	struct slice name = args_at(a, 0);
+	bool to_file = name.len && !slice_eq(name, SLICE("-"));
 	struct range r;
 	enum kvctl_exit code = range_init(k, a, true, &r);
 
@@ -340,24 +304,23 @@ int verb_export(struct kvctl *k, const struct args *a)
 		code = format_choose(k, a, &e.format);
 	if (!code && args_option(a, "header", NULL) && e.format != FORMAT_CSV)
 		code = refuse(k, KVCTL_USAGE, "--header is for CSV");
-	/* First the daemon: a file that is there already must not be emptied for nothing. */
 	if (!code)
 		code = connect_open(k);
-	if (!code)
-		code = open_file(&e, args_at(a, 0));
+	if (!code && to_file)
+		code = outfile_open(k, &e.to, name);
 	if (!code)
 		begin_progress(&e, &r);
 	if (args_option(a, "header", NULL))
 		buf_append_str(&e.out, FORMAT_CSV_HEADER "\n");
 	if (!code)
 		code = export_range(&e, &r);
-	code = close_file(&e, code);
+	code = outfile_close(k, &e.to, code);
 	progress_end(&e.progress);
 	range_free(&r);
 	buf_free(&e.out);
-	if (!e.file)
+	if (!to_file)
 		output_flush(k);
 	if (code != KVCTL_USAGE && !k->quiet && !k->output_error && (e.written || !code))
-		summarize(&e);
+		summarize(&e, to_file);
 	return !code && e.failed ? KVCTL_REFUSED : code;
 }

@@ -14,6 +14,7 @@ libkvctl_la_SOURCES = \
 	src/kvctl/list.c src/kvctl/list.h \
 	src/kvctl/loader.c src/kvctl/loader.h \
 	src/kvctl/numbers.c src/kvctl/numbers.h \
+	src/kvctl/outfile.c src/kvctl/outfile.h \
 	src/kvctl/output.c src/kvctl/output.h \
 	src/kvctl/progress.c src/kvctl/progress.h \
 	src/kvctl/record.c src/kvctl/record.h \

@@ -4,11 +4,13 @@
 import json
 import os
 import re
+import resource
 import select
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import termios
 import threading
 import time
@@ -214,6 +216,47 @@ def test_export_and_import():
     is_([k for k, v in data.items() if c("GET", k) != v], [], "is the same")
     check(["export", "--prefix", "text", "-q"], 0, None, "export of a prefix")
     check(["export", "/nonexistent/x"], 1, b"", "a file that cannot be made", "cannot write /nonexistent/x: No such file")
+
+
+def test_export_over_a_file():
+    """What is there stays until the new one is whole."""
+    c = fresh()
+    for i in range(2000):
+        c.must("SET", f"k{i}", "v" * 100)
+    folder = tempfile.mkdtemp(dir=HOME)
+    path, link = os.path.join(folder, "file"), os.path.join(folder, "link")
+    os.symlink("file", link)
+    with open(path, "w") as f:
+        f.write("before")
+    os.chmod(path, 0o640)
+
+    def kept(what):
+        with open(path) as f:
+            is_((f.read(), sorted(os.listdir(folder))), ("before", ["file", "link"]), what)
+
+    def small_files():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10000, 10000))
+
+    p = subprocess.run([KVCTL, "export", link], env=ENV, capture_output=True, text=True, preexec_fn=small_files)
+    ok(p.returncode == 1 and f"cannot write {link}: File too large" in p.stderr, "an export that does not fit", p.returncode, p.stderr)
+    kept("leaves the file as it was")
+    for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
+        kvd.process.send_signal(signal.SIGSTOP)
+        p = subprocess.Popen([KVCTL, "export", path], env=ENV, stderr=subprocess.DEVNULL,
+            preexec_fn=lambda number=number: signal.signal(number, signal.SIG_DFL))
+        begun = poll(lambda: len(os.listdir(folder)) == 3, 20)
+        p.send_signal(number)
+        ended = p.wait(20 * PATIENCE)
+        kvd.process.send_signal(signal.SIGCONT)
+        is_((begun, ended), (True, -number), f"an export that is ended by {number.name}")
+        kept("leaves it, too")
+    check(["export", link], 0, b"", "an export through a link", "exported 2000 keys")
+    with open(path) as f:
+        is_(len(f.readlines()), 2000, "replaces what the link points to")
+    ok(os.path.islink(link) and os.stat(path).st_mode & 0o777 == 0o640 and len(os.listdir(folder)) == 2, "link and mode stay")
+    check(["export", "/dev/null", "--prefix", "k1"], 0, b"", "a device is written to", "exported")
+    ok(not os.path.isfile("/dev/null"), "and stays one")
 
 
 def test_import_bad_lines():
@@ -648,6 +691,6 @@ def test_shell_reconnects():
     is_(t.finish()[0], 0, "the shell lived on")
 
 
-run(test_set_and_get, test_set_conditions, test_set_if_unchanged, test_delete, test_small_verbs, test_list, test_list_large_values, test_export_and_import,
+run(test_set_and_get, test_set_conditions, test_set_if_unchanged, test_delete, test_small_verbs, test_list, test_list_large_values, test_export_and_import, test_export_over_a_file,
     test_import_bad_lines, test_daemon_verbs, test_usage, test_json, test_quiet, test_help_columns, test_no_connection, test_stopped_daemon, test_closed_pipe, test_script, test_script_answers_at_once,
     test_terminal, test_shell, test_shell_editing, test_shell_reconnects)
