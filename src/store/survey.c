@@ -168,6 +168,14 @@ static int check_age(struct survey *y, struct error *e)
 	return r;
 }
 
+static int read_catalog(struct survey *y, struct error *e)
+{
+	struct error why = { 0 };
+	int r = catalog_read(y->io, y->dir, &y->catalog, &why);
+
+	return r ? error_set(e, r, "%s/%s", y->path, why.text) : 0;
+}
+
 int survey_open(struct survey *y, struct io *io, const char *path, bool write, struct error *e)
 {
 	*y = (struct survey){ .io = io, .path = path, .lock_fd = -1, .dir = io->open_dir(io, path) };
@@ -175,7 +183,7 @@ int survey_open(struct survey *y, struct io *io, const char *path, bool write, s
 		return error_set(e, y->dir, "%s: %s", path, strerror(-y->dir));
 	int r = take_lock(y, write, e);
 	if (r == 0)
-		r = catalog_read(io, y->dir, &y->catalog, e);
+		r = read_catalog(y, e);
 	if (r == 0)
 		r = check_age(y, e);
 	return r == -ENOENT || r == -EUCLEAN ? rebuild(y, e) : r;
