@@ -34,4 +34,10 @@ size_t num_format_u64(char *out, uint64_t value);
 #define NUM_FLOAT_CHARS 5120
 size_t num_format_float(char *out, long double value);
 
+/* The ending of a noun behind the number: "1 key", "2 keys". */
+static inline const char *num_plural(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
 #endif

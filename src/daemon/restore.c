@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "base/log.h"
+#include "base/num.h"
 #include "base/owner.h"
 #include "daemon/server.h"
 #include "store/snapshot_tool.h"
@@ -65,7 +66,8 @@ int restore_main(const struct options *o, const struct options_command *command)
 		log_error("not restored: %s", e.text);
 		return exit_code_of(r);
 	}
-	printf("snapshot %s is restored in %s: %" PRIu64 " records of %" PRIu64 " bytes\n", done.name, dir, done.records, done.bytes);
+	printf("snapshot %s is restored in %s: %" PRIu64 " record%s of %" PRIu64 " bytes\n", done.name, dir, done.records,
+		num_plural(done.records), done.bytes);
 	if (*done.aside)
 		printf("what was there before is in %s/%s\n", dir, done.aside);
 	return 0;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/clock.h"
+#include "base/num.h"
 #include "daemon/journal.h"
 #include "daemon/notify.h"
 #include "daemon/request.h"
@@ -323,9 +324,10 @@ void server_say_status(struct server *s)
 	char damage[80] = "";
 	store_scrub_state(s->store, &scrub);
 	if (scrub.standing)
-		snprintf(damage, sizeof(damage), "; damaged: at least %" PRIu64 " records, see kvctl verify", scrub.standing);
+		snprintf(damage, sizeof(damage), "; damaged: at least %" PRIu64 " record%s, see kvctl verify", scrub.standing,
+			num_plural(scrub.standing));
 	bool refused = store_health(s->store, &reason) != 0, failed = *s->reload_problem != '\0';
-	snprintf(text, sizeof(text), "%" PRIu64 " %s, %" PRIu64 " MiB%s%s%s%s%s", stats.keys, stats.keys == 1 ? "key" : "keys",
+	snprintf(text, sizeof(text), "%" PRIu64 " key%s, %" PRIu64 " MiB%s%s%s%s%s", stats.keys, num_plural(stats.keys),
 		stats.live_bytes >> 20, damage, refused ? "; writes are refused: " : "", refused && reason ? reason : "",
 		failed ? "; reload failed: " : "", s->reload_problem);
 	if (strcmp(text, s->status) == 0)

@@ -287,9 +287,9 @@ static void summarize(const struct export_job *e, bool to_file)
 					  (json_int_t)e->failed, "seconds", seconds));
 	else if (seconds >= 1)
 		complain(e->k, "exported %" PRIu64 " key%s in %.1f s (%.0f/s)", e->written,
-			e->written == 1 ? "" : "s", seconds, (double)e->written / seconds);
+			num_plural(e->written), seconds, (double)e->written / seconds);
 	else
-		complain(e->k, "exported %" PRIu64 " key%s", e->written, e->written == 1 ? "" : "s");
+		complain(e->k, "exported %" PRIu64 " key%s", e->written, num_plural(e->written));
 }
 
 int verb_export(struct kvctl *k, const struct args *a)

@@ -92,7 +92,7 @@ static enum kvctl_exit put_csv(struct loader *l, uint64_t number, char *text, si
 		return loader_bad(l, number, buf_slice(why));
 	if (n < 2 || n > 3) {
 		buf_printf(why, "%d field%s; there should be a key, a value and perhaps a ttl_ms", n,
-			n == 1 ? "" : "s");
+			num_plural(n));
 		return loader_bad(l, number, buf_slice(why));
 	}
 	if (n == 3 && field[2].len && (num_parse_i64(field[2], &ttl) || ttl <= 0))

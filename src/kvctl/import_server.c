@@ -161,7 +161,7 @@ static void complain_others(struct server *s)
 	if (!s->others)
 		return;
 	buf_printf(&text, "left out %" PRIu64 " key%s that are no strings (", s->others,
-		s->others == 1 ? "" : "s");
+		num_plural(s->others));
 	for (size_t i = 0; i < TYPES && s->types[i].n; i++)
 		buf_printf(&text, "%s%" PRIu64 " %s", i ? ", " : "", s->types[i].n, s->types[i].name);
 	buf_printf(

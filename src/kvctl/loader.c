@@ -175,12 +175,12 @@ void loader_summarize(struct loader *l, const char *again)
 		summarize_json(l);
 		return;
 	}
-	buf_printf(&text, "imported %" PRIu64 " %s%s", l->stored, l->noun, l->stored == 1 ? "" : "s");
+	buf_printf(&text, "imported %" PRIu64 " %s%s", l->stored, l->noun, num_plural(l->stored));
 	if (l->kept)
 		buf_printf(&text, ", left %" PRIu64 " as found", l->kept);
 	if (l->bad)
 		buf_printf(&text, ", %s %" PRIu64 " bad %s%s", l->skip_bad ? "skipped" : "stopped at", l->bad,
-			l->unit, l->bad == 1 ? "" : "s");
+			l->unit, num_plural(l->bad));
 	if (signals_came())
 		buf_append_str(&text, ", interrupted");
 	if (seconds >= 1)

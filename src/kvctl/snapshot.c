@@ -11,6 +11,7 @@
 #include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/num.h"
 #include "base/owner.h"
 #include "kvctl/output.h"
 #include "kvctl/progress.h"
@@ -215,8 +216,8 @@ static enum kvctl_exit verify_one(struct kvctl *k, const char *dir, const char *
 		output_json(k, json_pack("{ss sI sI sI}", "name", name, "segments", (json_int_t)c.segments, "records", (json_int_t)c.records,
 				       "bytes", (json_int_t)c.bytes));
 	else if (!k->quiet)
-		output_printf(k, "%s: whole, %" PRIu64 " segments, %" PRIu64 " records, %" PRIu64 " bytes\n", name, c.segments, c.records,
-			c.bytes);
+		output_printf(k, "%s: whole, %" PRIu64 " segment%s, %" PRIu64 " record%s, %" PRIu64 " bytes\n", name, c.segments,
+			num_plural(c.segments), c.records, num_plural(c.records), c.bytes);
 	return KVCTL_DONE;
 }
 
@@ -333,8 +334,8 @@ static enum kvctl_exit run_restore(struct kvctl *k, const char *dir, const struc
 		output_json(k, json_pack("{ss ss sI sI}", "name", done.name, "aside", done.aside, "records", (json_int_t)done.records, "bytes",
 				       (json_int_t)done.bytes));
 	else if (!k->quiet)
-		output_printf(k, "snapshot %s is restored in %s: %" PRIu64 " records of %" PRIu64 " bytes\n", done.name, dir, done.records,
-			done.bytes);
+		output_printf(k, "snapshot %s is restored in %s: %" PRIu64 " record%s of %" PRIu64 " bytes\n", done.name, dir, done.records,
+			num_plural(done.records), done.bytes);
 	if (!k->json && !k->quiet && *done.aside)
 		output_printf(k, "what was there before is in %s/%s\n", dir, done.aside);
 	return KVCTL_DONE;

@@ -227,7 +227,7 @@ static void format_trouble(const struct kvctl *k, const struct top_view *v, stru
 	buf_printf(out, "%s%s%s%s", k->colour ? "\033[31m" : "", v->refusing ? "refuses writes" : "",
 		v->refusing && *v->problem ? ": " : "", v->problem);
 	if (counted)
-		buf_printf(out, "%s%" PRId64 " damaged record%s", v->refusing ? "; " : "", v->damaged, v->damaged == 1 ? "" : "s");
+		buf_printf(out, "%s%" PRId64 " damaged record%s", v->refusing ? "; " : "", v->damaged, num_plural(v->damaged));
 	buf_printf(out, "%s\n", k->colour ? "\033[0m" : "");
 }
 
@@ -276,7 +276,7 @@ static void format_sizes(struct kvctl *k, const struct top_view *v, struct buf *
 	buf_append_char(out, '\n');
 	format_label(k, out, "disk");
 	format_size(out, (double)v->log_bytes);
-	buf_printf(out, " in %" PRId64 " segment%s: live ", v->segments, v->segments == 1 ? "" : "s");
+	buf_printf(out, " in %" PRId64 " segment%s: live ", v->segments, num_plural(v->segments));
 	format_size(out, (double)v->live_bytes);
 	buf_append_str(out, ", garbage ");
 	format_size(out, (double)v->dead_bytes);

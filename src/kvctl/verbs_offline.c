@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <time.h>
+#include "base/num.h"
 #include "kvctl/numbers.h"
 #include "kvctl/output.h"
 #include "kvctl/verb.h"
@@ -141,13 +142,14 @@ static void print_summary(struct kvctl *k, const struct offline_report *r)
 	}
 	if (k->quiet)
 		return;
-	output_printf(k, "%" PRIu64 " segments, %" PRIu64 " records, %" PRIu64 " bytes: ", r->segments, r->records, r->bytes);
+	output_printf(k, "%" PRIu64 " segment%s, %" PRIu64 " record%s, %" PRIu64 " byte%s: ", r->segments, num_plural(r->segments), r->records,
+		num_plural(r->records), r->bytes, num_plural(r->bytes));
 	if (r->damaged)
-		output_printf(k, "%" PRIu64 " damaged %s", r->damaged, r->damaged == 1 ? "place" : "places");
+		output_printf(k, "%" PRIu64 " damaged place%s", r->damaged, num_plural(r->damaged));
 	else
 		output_printf(k, "no damage");
 	if (r->lost || r->gaps)
-		output_printf(k, "; repaired: %" PRIu64 " values lost, %" PRIu64 " gaps", r->lost, r->gaps);
+		output_printf(k, "; repaired: %" PRIu64 " value%s lost, %" PRIu64 " gap%s", r->lost, num_plural(r->lost), r->gaps, num_plural(r->gaps));
 	output_printf(k, "\n");
 }
 

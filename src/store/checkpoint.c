@@ -11,6 +11,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/num.h"
+
 #define WORTH_BYTES ((uint64_t)256 << 10) /* a shorter tail is replayed before anybody notices */
 #define WORTH_PART 8                      /* of the directory's memory: reading so much of a tail takes about as long as reading that */
 #define SOON 15                           /* part of the interval after which the first one is written */
@@ -53,8 +55,8 @@ static void tell_success(struct store *s, const struct checkpoint_walk *w, uint6
 	c->us = (clock_mono_ns(s->clock) - start_ns) / 1000;
 	c->made++;
 	store_tell(s, (struct store_event){ .kind = STORE_EVENT_CHECKPOINT, .file = CHECKPOINT_NAME, .bytes = bytes, .records = w->keys },
-		"%s/" CHECKPOINT_NAME ": %" PRIu64 " keys, %" PRIu64 " bytes written in %" PRIu64 " ms", s->options.path, w->keys, bytes,
-		c->us / 1000);
+		"%s/" CHECKPOINT_NAME ": %" PRIu64 " key%s, %" PRIu64 " bytes written in %" PRIu64 " ms", s->options.path, w->keys, num_plural(w->keys),
+		bytes, c->us / 1000);
 }
 
 /* ---- the thread ---- */

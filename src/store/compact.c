@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
+
 #define RUN_OUTPUT ((uint64_t)256 << 20) /* bytes of live records in a run, or one segment */
 #define RUN_INPUTS 1024
 #define RETRY_NS UINT64_C(10000000000)   /* after a failure nothing begins by itself for so long */
@@ -403,7 +405,7 @@ static void tell_end(struct store *s, const struct merge *m, uint64_t before, ui
 	if (m->result == 0) {
 		c->told_failed = false;
 		store_tell(s, (struct store_event){ .kind = STORE_EVENT_MERGED, .offset = before, .bytes = after, .records = m->froms },
-			"%zu segments of %" PRIu64 " bytes merged to %" PRIu64 " bytes", m->inputs, before, after);
+			"%zu segment%s of %" PRIu64 " bytes merged to %" PRIu64 " bytes", m->inputs, num_plural(m->inputs), before, after);
 		return;
 	}
 	struct store_event e = { .kind = STORE_EVENT_MERGE_FAILED };

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "store/offline.h"
 
 #define READ_ONLY_TRIES 20
@@ -151,8 +152,9 @@ static int repair(const char *path, unsigned flags, struct error *e)
 	else if (r)
 		return r;
 	else if (report.damaged)
-		return error_set(e, 0, "%s: repaired: %" PRIu64 " damaged places of %" PRIu64 " bytes; %" PRIu64 " values lost, %" PRIu64
-			" gaps; the files as they were are in damaged/", path, report.damaged, report.damaged_bytes, report.lost, report.gaps);
+		return error_set(e, 0, "%s: repaired: %" PRIu64 " damaged place%s of %" PRIu64 " bytes; %" PRIu64 " value%s lost, %" PRIu64
+			" gap%s; the files as they were are in damaged/", path, report.damaged, num_plural(report.damaged), report.damaged_bytes, report.lost,
+			num_plural(report.lost), report.gaps, num_plural(report.gaps));
 	*e->text = 0;
 	return r;
 }

@@ -433,8 +433,8 @@ void scrub_poll(struct store *s)
 	c->standing = counts.damaged;
 	set_due(s, clock_wall_ms(s->clock));
 	store_tell(s, (struct store_event){ .kind = STORE_EVENT_SCRUBBED, .records = counts.records, .bytes = counts.bytes },
-		"%" PRIu64 " segments, %" PRIu64 " records, %" PRIu64 " bytes read back: %" PRIu64 " damaged", counts.segments, counts.records,
-		counts.bytes, counts.damaged);
+		"%" PRIu64 " segment%s, %" PRIu64 " record%s, %" PRIu64 " bytes read back: %" PRIu64 " damaged", counts.segments,
+		num_plural(counts.segments), counts.records, num_plural(counts.records), counts.bytes, counts.damaged);
 	fetch_release(s);
 }
 

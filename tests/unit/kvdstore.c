@@ -910,7 +910,7 @@ static void test_repair(void)
 	change_byte("0000000001.seg", 64 + 36);
 	is_int(kvdstore_open(dir, NULL, &s, message, sizeof(message)), -EUCLEAN, "a damaged one does not open");
 	is_int(kvdstore_open(dir, &o, &s, message, sizeof(message)), 0, "but with repair");
-	ok(strstr(message, dir) && strstr(message, "1 damaged place") && strstr(message, "1 values lost"), "which says what it did: %s", message);
+	ok(strstr(message, dir) && strstr(message, "1 damaged place") && strstr(message, "1 value lost"), "which says what it did: %s", message);
 	is_str(get(s, 0, "good"), "value", "what is whole is there");
 	is_str(get(s, 0, "bad"), "(3)", "what is lost is known to be");
 	is_int(put(s, "bad", "again"), 0, "until it is written");
