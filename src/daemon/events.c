@@ -9,9 +9,6 @@
 #include "daemon/request.h"
 #include "daemon/server.h"
 
-#define EXPIRE_PAGES 16
-#define EXPIRE_ROUNDS 8
-
 static void on_store_ready(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd, (void)what;
@@ -63,8 +60,9 @@ static void on_expire(evutil_socket_t fd, short what, void *arg)
 	(void)fd, (void)what;
 	request_begin_pushes(s);
 	/* A sweep that finds much goes on, but never so long that clients notice. */
-	for (int i = 0; i < EXPIRE_ROUNDS && !server_is_behind(s) && cmd_may_expire(s->env) && store_expire_some(s->store, EXPIRE_PAGES) >= 256; i++)
-		;
+	for (unsigned i = 0; i < STORE_SWEEP_ROUNDS && !server_is_behind(s) && cmd_may_expire(s->env); i++)
+		if (store_expire_some(s->store, STORE_SWEEP_PAGES) < STORE_SWEEP_KEYS)
+			break;
 	request_end_pushes(s, store_position(s->store));
 	events_arm_expire(s);
 }

@@ -10,9 +10,6 @@
 
 #include "store/snapshot_tool.h"
 
-#define EXPIRE_PAGES 16
-#define EXPIRE_ROUNDS 8
-#define EXPIRE_MANY 256 /* so many keys at once: there may be more */
 #define BUSY_MS 10      /* time between calls while threads are at work, */
 #define EXPIRING_MS 100 /* while keys may expire, */
 #define IDLE_MS 1000    /* and otherwise */
@@ -20,11 +17,11 @@
 /* True: there are more. */
 static bool expire_some(struct kvdstore *s)
 {
-	unsigned n = EXPIRE_MANY;
+	unsigned n = STORE_SWEEP_KEYS;
 
-	for (int i = 0; i < EXPIRE_ROUNDS && n >= EXPIRE_MANY; i++)
-		n = store_expire_some(s->store, EXPIRE_PAGES);
-	return n >= EXPIRE_MANY;
+	for (unsigned i = 0; i < STORE_SWEEP_ROUNDS && n >= STORE_SWEEP_KEYS; i++)
+		n = store_expire_some(s->store, STORE_SWEEP_PAGES);
+	return n >= STORE_SWEEP_KEYS;
 }
 
 static void begin_checkpoint(struct kvdstore *s)

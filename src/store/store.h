@@ -180,6 +180,10 @@ void store_set_compression(struct store *s, enum store_codec codec, int level, u
 
 /* Removes up to about `pages` leaf pages' worth of expired keys, one commit; returns how many keys went. Call by timer. */
 unsigned store_expire_some(struct store *s, unsigned pages);
+/* A sweep that no client notices: so many pages at a time, again while so many keys went, and so often at most. */
+#define STORE_SWEEP_PAGES 16
+#define STORE_SWEEP_KEYS 256
+#define STORE_SWEEP_ROUNDS 8
 
 /*
  * Begins to write a checkpoint, which lets the next start read the end of the log only. It goes on in store_poll, a little each time, and in a
