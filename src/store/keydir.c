@@ -162,7 +162,7 @@ int keydir_delete(struct keydir *k, struct slice key, struct keydir_entry *ret_o
 	return 0;
 }
 
-/* ---- prefetch: each pass asks for what the next one reads, for all probes ---- */
+/* ---- several at once: each pass asks for what the next one reads, for all probes ---- */
 
 /* One level down; true while there are inner pages ahead. */
 static bool step_down(struct keydir_probe *probes, size_t n)
@@ -170,7 +170,7 @@ static bool step_down(struct keydir_probe *probes, size_t n)
 	bool more = false;
 
 	for (size_t i = 0; i < n; i++) {
-		const struct page *p = probes[i].page;
+		struct page *p = probes[i].page;
 		if (!p || p->level == 0)
 			continue;
 		p = page_child(p, find_child(p, probes[i].key));
@@ -181,42 +181,53 @@ static bool step_down(struct keydir_probe *probes, size_t n)
 	return more;
 }
 
-#define PREFETCH_GROUP 64
-
-static void prefetch_group(struct keydir_probe *probes, size_t n)
+/* What was guessed is looked at. */
+static void settle(struct keydir_probe *probe)
 {
-	uint16_t pos[PREFETCH_GROUP];
+	const struct page *p = probe->page;
+	unsigned pos = probe->pos;
 
+	probe->found = p && (page_is(p, pos, probe->key) || page_find(p, probe->key, &pos));
+	if (!probe->found)
+		return;
+	probe->pos = (uint16_t)pos;
+	probe->entry.where = page_value(p, pos, &probe->entry.expire_ms);
+}
+
+#define FIND_GROUP 64
+
+static void find_group(struct keydir_probe *probes, size_t n)
+{
 	for (size_t i = 0; i < n; i++) {
-		probes[i].where = 0;
-		probes[i].page = probes[i].k->root;
+		probes[i].page = probes[i].k ? probes[i].k->root : NULL;
+		probes[i].entry = (struct keydir_entry){ 0 };
 	}
 	while (step_down(probes, n))
 		;
 	for (size_t i = 0; i < n; i++) {
 		const struct page *p = probes[i].page;
-		if (p && page_guess(p, probes[i].key, &pos[i]))
-			__builtin_prefetch(page_slot(p, pos[i]));
+		if (p && page_guess(p, probes[i].key, &probes[i].pos))
+			__builtin_prefetch(page_slot(p, probes[i].pos));
 		else
 			probes[i].page = NULL;
 	}
 	for (size_t i = 0; i < n; i++)
 		if (probes[i].page) {
-			const char *cell = page_cell(probes[i].page, pos[i]);
+			const char *cell = page_cell(probes[i].page, probes[i].pos);
 			__builtin_prefetch(cell);
 			__builtin_prefetch(cell + 24);
 		}
-	for (size_t i = 0; i < n; i++) {
-		const struct page *p = probes[i].page;
-		unsigned at = p ? pos[i] : 0;
-		int64_t expire;
-		if (p && (page_is(p, at, probes[i].key) || page_find(p, probes[i].key, &at)))
-			probes[i].where = page_value(p, at, &expire);
-	}
+	for (size_t i = 0; i < n; i++)
+		settle(&probes[i]);
 }
 
-void keydir_prefetch(struct keydir_probe *probes, size_t n)
+void keydir_find(struct keydir_probe *probes, size_t n)
 {
-	for (size_t i = 0; i < n; i += PREFETCH_GROUP)
-		prefetch_group(probes + i, n - i < PREFETCH_GROUP ? n - i : PREFETCH_GROUP);
+	for (size_t i = 0; i < n; i += FIND_GROUP)
+		find_group(probes + i, n - i < FIND_GROUP ? n - i : FIND_GROUP);
+}
+
+void keydir_move(const struct keydir_probe *probe, uint64_t where)
+{
+	page_set_value(probe->page, probe->pos, where);
 }

@@ -9,6 +9,7 @@
 #ifndef STORE_KEYDIR_H
 #define STORE_KEYDIR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "base/slice.h"
@@ -19,6 +20,7 @@
 enum { KEYDIR_ABSENT = 1 };
 
 struct keydir;
+struct page;
 
 struct keydir_entry {
 	uint64_t where;    /* opaque to the keydir */
@@ -53,17 +55,19 @@ int keydir_builder_end(struct keydir_builder *b);
 struct keydir_builder *keydir_builder_free(struct keydir_builder *b); /* accepts NULL, returns NULL */
 
 /*
- * Overlaps the cache misses of several lookups to come: walks all n keys down the tree together, level by level,
- * prefetching. Advisory: changes nothing. The found entry's locator, when there is one, is left in `where`
- * (0 otherwise) so that the caller can go on prefetching what it points to.
+ * Several lookups, whose cache misses overlap: all n keys are walked down the tree together, level by level. What is found is still in the cache afterwards.
  */
 struct keydir_probe {
-	const struct keydir *k;
+	struct keydir *k; /* NULL: nothing is found */
 	struct slice key;
-	uint64_t where;
-	const void *page; /* scratch */
+	bool found;
+	struct keydir_entry entry; /* when it was found; zeros otherwise */
+	struct page *page; /* for keydir_move: where it was found */
+	uint16_t pos;
 };
-void keydir_prefetch(struct keydir_probe *probes, size_t n);
+void keydir_find(struct keydir_probe *probes, size_t n);
+/* Gives the key that was found another place; its expiry stays. Since then the keydir may only have been changed by this. */
+void keydir_move(const struct keydir_probe *probe, uint64_t where);
 
 /*
  * Ordered iteration. The cursor holds a copy of the current key and survives any change to the keydir: each step goes

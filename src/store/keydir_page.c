@@ -129,6 +129,11 @@ uint64_t page_value(const struct page *p, unsigned i, int64_t *ret_expire)
 	return get_le64(c.value);
 }
 
+void page_set_value(struct page *p, unsigned i, uint64_t value)
+{
+	put_le64((uint8_t *)(uintptr_t)cell_read(p, i).value, value);
+}
+
 struct page *page_child(const struct page *p, unsigned i)
 {
 	return i ? (struct page *)(uintptr_t)get_le64(cell_read(p, i - 1).value) : p->child0;
@@ -139,7 +144,7 @@ void page_set_child(struct page *p, unsigned i, struct page *child)
 	if (i == 0)
 		p->child0 = child;
 	else
-		put_le64((uint8_t *)(uintptr_t)cell_read(p, i - 1).value, (uint64_t)(uintptr_t)child);
+		page_set_value(p, i - 1, (uint64_t)(uintptr_t)child);
 }
 
 struct page_item page_item(const struct page *p, unsigned i, char *tmp)

@@ -79,6 +79,7 @@ void page_set_child(struct page *p, unsigned i, struct page *child);
 /* Key i; tmp (PAGE_INLINE_KEY bytes) is where its key is put together. */
 struct page_item page_item(const struct page *p, unsigned i, char *tmp);
 uint64_t page_value(const struct page *p, unsigned i, int64_t *ret_expire);
+void page_set_value(struct page *p, unsigned i, uint64_t value);
 /* Where the cell of key i is, for prefetching. */
 const void *page_cell(const struct page *p, unsigned i);
 const uint16_t *page_slot(const struct page *p, unsigned i);

@@ -21,20 +21,15 @@ static void set_role(struct store *s, struct segment *g, enum segment_role role)
 
 /* ---- judging ---- */
 
-static void prefetch(struct store *s, const struct merge_item *item, size_t n)
+/* The next of the items: how many. */
+static size_t look_up(const struct store *s, const struct merge_item *item, size_t items, struct keydir_probe *probe)
 {
-	struct keydir_probe probe[PROBES];
-	size_t probes = 0;
+	size_t n = items < PROBES ? items : PROBES;
 
 	for (size_t i = 0; i < n; i++)
-		if (s->keydir[item[i].r.ns])
-			probe[probes++] = (struct keydir_probe){ .k = s->keydir[item[i].r.ns], .key = item[i].r.key };
-	keydir_prefetch(probe, probes);
-}
-
-static bool look_up(const struct store *s, const struct record *r, struct keydir_entry *ret)
-{
-	return s->keydir[r->ns] && keydir_get(s->keydir[r->ns], r->key, ret) == 0;
+		probe[i] = (struct keydir_probe){ .k = s->keydir[item[i].r.ns], .key = item[i].r.key };
+	keydir_find(probe, n);
+	return n;
 }
 
 /*
@@ -50,17 +45,15 @@ static bool is_older_clean(const struct merge *m, const struct segment *input, u
  * A tombstone (of a key or a namespace) hides older versions from the replay. It may go when none are left: none in older segments, and those of the
  * run go with it. Or when a younger version hides them as well.
  */
-static bool is_needed_tombstone(const struct merge *m, const struct merge_item *item)
+static bool is_needed_tombstone(const struct merge *m, const struct merge_item *item, const struct keydir_probe *now)
 {
-	struct keydir_entry entry;
-
 	if (item->r.type == RECORD_GAP) /* says of a place that it is not known, and the place goes */
 		return false;
 	if (is_older_clean(m, m->store->slot[locator_slot(item->where)], item->r.position))
 		return false;
 	if (item->r.type != RECORD_DELETE)
 		return true;
-	return !look_up(m->store, &item->r, &entry) || read_position(m->store, entry.where) <= item->r.position;
+	return !now->found || read_position(m->store, now->entry.where) <= item->r.position;
 }
 
 /*
@@ -74,17 +67,15 @@ static bool is_needed_segment(const struct merge *m, const struct segment *g)
 	return g->marks & SEGMENT_TOMBSTONES && !is_older_clean(m, g, segment_position(g, g->size));
 }
 
-static void judge_item(struct merge *m, struct merge_item *item)
+/* now: what the keydir says of its key. */
+static void judge_item(struct merge *m, struct merge_item *item, const struct keydir_probe *now)
 {
-	struct store *s = m->store;
-	struct keydir_entry entry;
-
 	if (!merge_is_value(&item->r)) {
-		item->keep = is_needed_tombstone(m, item);
+		item->keep = is_needed_tombstone(m, item, now);
 		return;
 	}
-	item->keep = look_up(s, &item->r, &entry) && entry.where == item->where;
-	item->expired = item->keep && txn_is_expired(s, entry.expire_ms);
+	item->keep = now->found && now->entry.where == item->where;
+	item->expired = item->keep && txn_is_expired(m->store, now->entry.expire_ms);
 }
 
 /* Keys whose time has come are deleted the ordinary way, with a tombstone, so that their records need not be copied. */
@@ -114,11 +105,12 @@ static void delete_expired(struct store *s, struct merge_item *item, size_t item
 static void judge(struct merge *m, struct merge_item *item, size_t items)
 {
 	struct store *s = m->store;
+	struct keydir_probe probe[PROBES];
 
-	for (size_t i = 0; i < items; i++) {
-		if (i % PROBES == 0)
-			prefetch(s, &item[i], items - i < PROBES ? items - i : PROBES);
-		judge_item(m, &item[i]);
+	for (size_t i = 0, n; i < items; i += n) {
+		n = look_up(s, &item[i], items - i, probe);
+		for (size_t j = 0; j < n; j++)
+			judge_item(m, &item[i + j], &probe[j]);
 	}
 	if (store_health(s, NULL) == 0)
 		delete_expired(s, item, items);
@@ -170,24 +162,23 @@ static int settle(struct merge *m)
 
 /* ---- moving ---- */
 
-static void move(struct merge *m, struct merge_item *items, size_t count)
+static void move_item(struct store *s, const struct merge_item *item, const struct keydir_probe *now)
 {
-	struct store *s = m->store;
-	struct keydir_entry entry, old;
+	if (!merge_is_value(&item->r) || !now->found || now->entry.where != item->from)
+		return;
+	keydir_move(now, item->where);
+	store_count_dead(s, item->from);
+	store_count_live(s, item->where);
+}
 
-	for (size_t i = 0; i < count; i++) {
-		const struct merge_item *item = &items[i];
-		if (i % PROBES == 0)
-			prefetch(s, item, count - i < PROBES ? count - i : PROBES);
-		if (!merge_is_value(&item->r) || !look_up(s, &item->r, &entry) || entry.where != item->from)
-			continue;
-		entry.where = item->where;
-		if (keydir_put(s->keydir[item->r.ns], item->r.key, entry, &old) < 0) {
-			m->unmoved = true;
-			continue;
-		}
-		store_count_dead(s, item->from);
-		store_count_live(s, item->where);
+static void move(struct merge *m, struct merge_item *item, size_t items)
+{
+	struct keydir_probe probe[PROBES];
+
+	for (size_t i = 0, n; i < items; i += n) {
+		n = look_up(m->store, &item[i], items - i, probe);
+		for (size_t j = 0; j < n; j++)
+			move_item(m->store, &item[i + j], &probe[j]);
 	}
 }
 
@@ -195,10 +186,9 @@ static int end_moves(struct merge *m)
 {
 	struct store *s = m->store;
 
-	if (s->rolled_back != m->rollbacks || m->unmoved) {
+	if (s->rolled_back != m->rollbacks) {
 		/* Keys that were given back their old places move now. */
 		m->rollbacks = s->rolled_back;
-		m->unmoved = false;
 		m->settle_at = s->position;
 		return MERGE_AGAIN;
 	}

@@ -87,7 +87,6 @@ struct merge {
 	uint64_t begun_at;      /* the store's position at the beginning */
 	uint64_t settle_at;     /* the position after the last answer */
 	uint64_t rollbacks;     /* as they were when the step began */
-	bool unmoved;           /* no memory for a move: once more */
 	bool retired;           /* the inputs are out of the table */
 
 	/* The thread's. */

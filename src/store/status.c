@@ -337,13 +337,13 @@ void store_prefetch(struct store *s, const struct store_probe *probes, size_t n)
 	assert(n <= STORE_PREFETCH_MAX);
 	for (size_t i = 0; i < n; i++)
 		k[i] = (struct keydir_probe){ .k = s->keydir[s->ns_of[probes[i].db]], .key = probes[i].key };
-	keydir_prefetch(k, n);
+	keydir_find(k, n);
 	for (size_t i = 0; i < n; i++)
-		if (k[i].where)
-			cache_prefetch_index(&s->cache, k[i].where);
+		if (k[i].found)
+			cache_prefetch_index(&s->cache, k[i].entry.where);
 	for (size_t i = 0; i < n; i++)
-		if (k[i].where)
-			cache_prefetch_entry(&s->cache, k[i].where);
+		if (k[i].found)
+			cache_prefetch_entry(&s->cache, k[i].entry.where);
 }
 
 struct blocks *store_blocks(struct store *s)

@@ -418,28 +418,42 @@ static void test_expired(void)
 	keydir_free(k);
 }
 
-static void test_prefetch(void)
+static void test_find(void)
 {
 	enum { N = 20000, BATCH = 150 };
-	struct keydir *k = keydir_new(), *none = keydir_new();
+	struct keydir *k = keydir_new(), *empty = keydir_new();
 	static struct keydir_probe probes[BATCH];
 	static char keys[BATCH][32];
-	bool good = true;
+	struct keydir_entry e;
+	bool good = true, moved = true;
 
 	for (unsigned i = 0; i < N; i++)
-		put(k, numbered(keys[0], i * 2), i + 1, NEVER);
+		put(k, numbered(keys[0], i * 2), i + 1, i % 3 ? NEVER : (int64_t)i);
 	for (unsigned i = 0; i < BATCH; i++)
-		probes[i] = (struct keydir_probe){ i % 10 ? k : none, numbered(keys[i], i * 77), 99, NULL };
+		probes[i] = (struct keydir_probe){ .k = i % 10 ? k : i % 20 ? empty : NULL, .key = numbered(keys[i], i * 77), .found = true };
 	probes[3].key = SLICE("");
 	probes[4].key = SLICE("z");
-	keydir_prefetch(probes, BATCH);
+	keydir_find(probes, BATCH);
+	for (unsigned i = 0; i < BATCH; i++) {
+		unsigned n = i * 77 / 2;
+		bool there = i * 77 % 2 == 0 && i % 10 != 0 && i != 3 && i != 4;
+		good &= probes[i].found == there && probes[i].entry.where == (there ? n + 1 : 0) &&
+			probes[i].entry.expire_ms == (!there ? 0 : n % 3 ? NEVER : (int64_t)n);
+	}
+	ok(good, "several keys are found at once, with what they have, and others are not");
 	for (unsigned i = 0; i < BATCH; i++)
-		good &= probes[i].where ==
-			(i * 77 % 2 || i % 10 == 0 || i == 3 || i == 4 ? 0 : i * 77 / 2 + 1);
-	ok(good, "prefetch leaves the locator of each key that is there and 0 for the others");
-	keydir_prefetch(probes, 0);
+		if (probes[i].found)
+			keydir_move(&probes[i], 1000000 + i);
+	for (unsigned i = 0; i < N; i++) {
+		unsigned at = i * 2 / 77;
+		bool there = i * 2 % 77 == 0 && at < BATCH && probes[at].found;
+		moved &= keydir_get(k, numbered(keys[0], i * 2), &e) == 0 && e.where == (there ? 1000000 + at : i + 1) &&
+			e.expire_ms == (i % 3 ? NEVER : (int64_t)i);
+	}
+	ok(moved && sound(k), "they can be given other places, and only they have them");
+	keydir_find(probes, 0);
 	keydir_free(k);
-	keydir_free(none);
+	keydir_free(empty);
 }
 
 /* Takes n blocks of one size, each filled with its number, then gives back all but every `keep`th. */
@@ -889,7 +903,7 @@ int main(void)
 	test_cursor_stays();
 	test_random_choice();
 	test_expired();
-	test_prefetch();
+	test_find();
 	test_thin_slabs();
 	test_builder();
 	seed = tap_seed();
