@@ -50,13 +50,17 @@ static int enlarge(struct store *s, uint64_t size)
 	if (fd < 0)
 		return fd;
 	int r = measure(s, fd, &has);
-	if (r == 0 && has < size)
+	if (r == 0 && has < size) {
 		r = s->io->allocate(s->io, fd, size);
+		if (measure(s, fd, &has) && r == 0)
+			has = size;
+	}
 	s->io->close(s->io, fd);
-	if (r)
-		remove_file(s); /* what it may have got of it */
+	/* A part is better than nothing: a quota, say, is not seen in what is free. */
+	if (has == 0)
+		remove_file(s);
 	else
-		atomic_store(&s->reserve.size, has > size ? has : size);
+		atomic_store(&s->reserve.size, has);
 	return r;
 }
 

@@ -154,6 +154,31 @@ static void test_unsupported(void)
 	fx_done(&f);
 }
 
+static int (*sim_allocate)(struct io *io, int fd, uint64_t size);
+
+static int allocate_little(struct io *io, int fd, uint64_t size)
+{
+	return size > RESERVE_LEAST ? -EDQUOT : sim_allocate(io, fd, size);
+}
+
+/* A quota is not seen in what is free: trying tells. */
+static void test_quota(void)
+{
+	struct fx f;
+
+	fx_init(&f, simdisk_new(9));
+	sim_allocate = simdisk_io(f.disk)->allocate;
+	simdisk_io(f.disk)->allocate = allocate_little;
+	fx_must_open(&f);
+	for (unsigned i = 0; i < 600; i++)
+		put(&f, i);
+	fx_close(&f);
+	fx_must_open(&f);
+	ok(reserve_is_due(f.store, f.store->active->size), "a reserve that should grow");
+	ok(reserve_of(&f) == RESERVE_LEAST && has_reserve(&f), "and may not stays as it is (%" PRIu64 ")", reserve_of(&f));
+	fx_done(&f);
+}
+
 /* Every second key goes, and that is enough. by_hand: merging does not begin by itself. */
 static void test_deletes_make_room(bool by_hand)
 {
@@ -300,6 +325,7 @@ int main(void)
 {
 	test_size();
 	test_unsupported();
+	test_quota();
 	test_deletes_make_room(false);
 	test_deletes_make_room(true);
 	test_flush();
