@@ -8,11 +8,14 @@
 #include <stdlib.h>
 
 #define MAX_KEYS 1000 /* removed in one go: bounds the stall of other clients */
+#define MAX_FULL (SEGMENT_RESERVE / 8)  /* bytes of their tombstones on a full disk: more might not find room in one piece */
+#define RETRY_NS UINT64_C(1000000000)   /* after the full disk has refused some: by then there may be blocks again */
 
 struct found {
 	struct buf keys;
 	size_t end[MAX_KEYS]; /* of each key in `keys` */
 	size_t count;
+	uint64_t bytes, most; /* of their tombstones */
 };
 
 static void collect(void *arg, struct slice key, struct keydir_entry entry)
@@ -20,7 +23,8 @@ static void collect(void *arg, struct slice key, struct keydir_entry entry)
 	struct found *f = arg;
 
 	(void)entry;
-	if (f->count == MAX_KEYS)
+	f->bytes += record_size(key.len, 0, false);
+	if (f->count == MAX_KEYS || (f->count && f->bytes > f->most))
 		return; /* the next round finds it again */
 	buf_append_slice(&f->keys, key);
 	if (!f->keys.failed)
@@ -72,13 +76,28 @@ static unsigned remove_found(struct store *s, unsigned ns, const struct found *f
 	return (unsigned)f->count;
 }
 
+/* On a full disk deletions are taken, and these are how what has expired makes room. */
+static bool may_remove(struct store *s)
+{
+	uint64_t now = clock_mono_ns(s->clock);
+
+	if (!store_is_full(s))
+		return store_health(s, NULL) == 0;
+	if (s->rolled_back != s->expire_rollbacks)
+		s->expire_after_ns = now + RETRY_NS;
+	s->expire_rollbacks = s->rolled_back;
+	return now >= s->expire_after_ns;
+}
+
 unsigned store_expire_some(struct store *s, unsigned pages)
 {
 	unsigned removed = 0;
 
-	if (store_health(s, NULL))
+	if (!may_remove(s))
 		return 0;
 	struct found *f = calloc(1, sizeof(*f));
+	if (f)
+		f->most = store_is_full(s) ? MAX_FULL : UINT64_MAX;
 	for (unsigned i = 0; f && i < STORE_MAX_DATABASES; i++) {
 		unsigned ns = (s->expire_ns + i) % STORE_MAX_DATABASES;
 		if (!s->keydir[ns] || keydir_expiring(s->keydir[ns]) == 0)

@@ -267,6 +267,7 @@ struct store {
 	bool incomplete;                            /* a rollback found no memory: the keydir is not right, reads answer -ENOMEM */
 	struct buf expire_from[STORE_MAX_DATABASES];
 	unsigned expire_ns;
+	uint64_t expire_rollbacks, expire_after_ns; /* rollbacks seen; on a full disk nothing is tried before */
 
 	uint64_t position;
 	struct tail tail;

@@ -41,8 +41,8 @@ int kvdstore_maintain(struct kvdstore *s, uint32_t *ret_again_ms)
 
 	handle_end_loan(s);
 	store_poll(s->store);
-	bool refused = store_health(s->store, &why) != 0, more = !refused && expire_some(s);
-	/* Also on a full disk: merges are what makes room. */
+	bool refused = store_health(s->store, &why) != 0, more = expire_some(s);
+	/* On a full disk, too: that is what makes room. */
 	store_compact_tick(s->store);
 	begin_checkpoint(s);
 	store_submit(s->store);

@@ -236,6 +236,29 @@ static void test_flush(void)
 	fx_done(&f);
 }
 
+/* What has expired is deleted on a full disk, too, in pieces the blocks ahead of the log have room for. */
+static void test_expiry(void)
+{
+	static char value[4000];
+	struct fx f;
+	char key[20];
+	unsigned n = 0;
+
+	init(&f, 9, 12 << 20);
+	do {
+		name_key(key, n++);
+		fx_put_in(&f, 0, slice_str(key), slice(value, sizeof(value)), store_now(f.store) + 60000);
+	} while (fx_wait(&f) == 0);
+	store_poll(f.store);
+	ok(n > 2000 && store_is_full(f.store), "the disk is full of %u keys that expire", n);
+	is_int(store_expire_some(f.store, 16), 0, "none yet");
+	f.clock.mono += 61000;
+	ok(FX_UNTIL(&f, (store_expire_some(f.store, 16), tick(&f)) && !store_is_full(f.store)), "once they have, their space comes back");
+	is_int(put(&f, 0), 0, "a write is taken");
+	ok(FX_UNTIL(&f, (store_expire_some(f.store, 16), tick(&f)) && stats_of(&f).keys == 1), "and they all go");
+	fx_done(&f);
+}
+
 /* Others have taken all there is: the catalog itself finds no block. */
 static void test_no_block(void)
 {
@@ -329,6 +352,7 @@ int main(void)
 	test_deletes_make_room(false);
 	test_deletes_make_room(true);
 	test_flush();
+	test_expiry();
 	test_no_block();
 	test_no_room();
 	test_many_deletes();
