@@ -652,6 +652,20 @@ void sync_wake(struct store *s)
 	pthread_cond_signal(&y->work);
 }
 
+/* On a full disk, too, when what was refused is gone from the file and from memory. */
+static bool is_all_there(const struct sync *y)
+{
+	switch ((enum sync_state)atomic_load(&y->state)) {
+	case SYNC_RUNNING:
+		return true;
+	case SYNC_FULL:
+		return !atomic_load(&y->refused) && y->garbage_end == 0 && atomic_load(&y->durable) == atomic_load(&y->submitted);
+	case SYNC_FAILED:
+		break;
+	}
+	return false;
+}
+
 int sync_stop(struct store *s)
 {
 	struct sync *y = &s->sync;
@@ -664,7 +678,7 @@ int sync_stop(struct store *s)
 	pthread_mutex_unlock(&y->lock);
 	if (y->running)
 		pthread_join(y->thread, NULL);
-	int r = atomic_load(&y->state) == SYNC_RUNNING ? 0 : y->error;
+	int r = is_all_there(y) ? 0 : y->error;
 	pthread_cond_destroy(&y->progress);
 	pthread_cond_destroy(&y->work);
 	pthread_mutex_destroy(&y->lock);

@@ -259,6 +259,22 @@ static void test_expiry(void)
 	fx_done(&f);
 }
 
+/* What was refused was answered so: there is nothing left to complain of at the end. */
+static void test_stop(void)
+{
+	struct fx f;
+
+	init(&f, 10, 8 << 20);
+	unsigned n = fill(&f);
+	ok(n > 100 && store_is_full(f.store), "the disk is full after %u values", n);
+	simdisk_set_capacity(f.disk, simdisk_used(f.disk));
+	is_int(fx_close(&f), 0, "a stop then is a clean one");
+	fx_must_open(&f);
+	is_int(count_keys(&f, 0, 1, n), n, "after which all is there");
+	is_int(fx_count(&f, STORE_EVENT_TAIL_CUT, NULL), 0, "and nothing is cut");
+	fx_done(&f);
+}
+
 /* Others have taken all there is: the catalog itself finds no block. */
 static void test_no_block(void)
 {
@@ -353,6 +369,7 @@ int main(void)
 	test_deletes_make_room(true);
 	test_flush();
 	test_expiry();
+	test_stop();
 	test_no_block();
 	test_no_room();
 	test_many_deletes();
