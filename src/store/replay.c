@@ -116,6 +116,8 @@ static int cut_tail(struct replay *p, uint64_t end, uint64_t file_size)
 	/* Old bytes behind the cut must be gone before new records reach that far. And what was replayed from the page cache must be on
 	 * disk before anybody is shown it. */
 	r = write_again(p, cut);
+	if (sync_needs_space(r) && reserve_give(s)) /* where even what is there is written to new blocks */
+		r = write_again(p, cut);
 	if (r == 0 && file_size > cut)
 		r = io->ftruncate(io, p->w.fd, cut);
 	return r ? r : io->fsync(io, p->w.fd);

@@ -365,6 +365,9 @@ static int clean_up(struct store *s, bool stop)
 		r = s->io->ftruncate(s->io, y->fd, y->allocated > offset ? y->allocated : offset);
 	if (r == 0)
 		r = write_zeros(s, &offset, end);
+	/* Some file systems write even what is there to new blocks. */
+	if (sync_needs_space(r) && reserve_give(s))
+		r = write_zeros(s, &offset, end);
 	if (r && stop) {
 		r = s->io->ftruncate(s->io, y->fd, start);
 		y->allocated = start;

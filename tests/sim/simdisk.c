@@ -70,6 +70,7 @@ struct simdisk {
 	unsigned cold;
 	uint64_t free_space;
 	uint64_t capacity; /* 0: nothing is counted */
+	bool copies;       /* whatever is written needs free blocks */
 };
 
 _Thread_local volatile bool simdisk_allocates;
@@ -512,6 +513,10 @@ static ssize_t sim_pwritev(struct io *io, int fd, const struct iovec *iov, int i
 		allowed = limit > offset ? limit - offset : 0;
 		error_ = -ENOSPC;
 	}
+	if (!error_ && d->copies && d->capacity && whole_blocks(total) > count_room(d)) {
+		allowed = 0;
+		error_ = -ENOSPC;
+	}
 	if (!d->dead)
 		write_back_sometimes(d, d->handle[fd].inode);
 	for (int i = 0; i < iovcnt && done < allowed; i++) {
@@ -926,6 +931,11 @@ void simdisk_set_capacity(struct simdisk *d, uint64_t bytes)
 	pthread_mutex_lock(&d->lock);
 	d->capacity = bytes;
 	pthread_mutex_unlock(&d->lock);
+}
+
+void simdisk_set_copies(struct simdisk *d)
+{
+	d->copies = true;
 }
 
 unsigned char *simdisk_file(struct simdisk *d, const char *name, size_t *ret_size)

@@ -52,6 +52,8 @@ void simdisk_cold(struct simdisk *d, unsigned n);
 void simdisk_set_free(struct simdisk *d, uint64_t bytes);
 /* The disk has so many bytes from now on, of which files take whole blocks; what does not fit is refused with -ENOSPC. 0: no limit, as at first. */
 void simdisk_set_capacity(struct simdisk *d, uint64_t bytes);
+/* With a capacity: what is written over other bytes needs free blocks as well, as on a file system that copies on write. */
+void simdisk_set_copies(struct simdisk *d);
 /* Bytes of the disk that are taken now. */
 uint64_t simdisk_used(struct simdisk *d);
 

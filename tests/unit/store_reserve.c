@@ -275,6 +275,30 @@ static void test_stop(void)
 	fx_done(&f);
 }
 
+/* Where even zeros over what was refused, and what a start writes again, need blocks. */
+static void test_copy_on_write(void)
+{
+	unsigned deleted = 0;
+	struct fx f;
+
+	init(&f, 11, 16 << 20);
+	simdisk_set_copies(f.disk);
+	unsigned n = fill(&f);
+	simdisk_set_capacity(f.disk, simdisk_used(f.disk));
+	fx_kill(&f);
+	if (!ok(fx_open(&f) == 0, "copy on write: a store opens without a free block (%u values)", n))
+		bail("%s", f.error.text);
+	store_set_compaction(f.store, &(struct store_compaction){ .garbage_ratio = 100 });
+	ok(put(&f, n) != 0 && FX_UNTIL(&f, store_is_full(f.store)), "it takes no writes");
+	simdisk_set_capacity(f.disk, simdisk_used(f.disk));
+	for (unsigned i = 0; i < n; i++)
+		deleted += i % 4 && FX_UNTIL(&f, (tick(&f), delete(&f, i) == 0));
+	is_int(deleted, n - (n + 3) / 4, "deletions go on");
+	ok(FX_UNTIL(&f, tick(&f) && !store_is_full(f.store)), "and make room");
+	is_int(count_keys(&f, 0, 4, n), (n + 3) / 4, "nothing is lost");
+	fx_done(&f);
+}
+
 /* Others have taken all there is: the catalog itself finds no block. */
 static void test_no_block(void)
 {
@@ -370,6 +394,7 @@ int main(void)
 	test_flush();
 	test_expiry();
 	test_stop();
+	test_copy_on_write();
 	test_no_block();
 	test_no_room();
 	test_many_deletes();
