@@ -57,12 +57,13 @@ struct run {
 	uint64_t live;
 };
 
-/* The disk is full, or was a moment ago. */
+/* The disk is full, was a moment ago, or would be found so by the next write. */
 static bool is_short_of_space(const struct store *s)
 {
 	uint64_t at = atomic_load(&s->sync.no_space_ns);
 
-	return at && (store_is_full(s) || clock_mono_ns(s->clock) - at < SHORT_NS);
+	return store_is_full(s) || (at && clock_mono_ns(s->clock) - at < SHORT_NS) ||
+	       atomic_load(&s->reserve.room) < atomic_load(&s->reserve.size) + MERGE_SPARE;
 }
 
 /* Bytes that are not for records: two catalogs, the headers of the outputs, names. */
@@ -71,23 +72,13 @@ static uint64_t count_overhead(const struct store *s)
 	return SEGMENT_RESERVE + (uint64_t)s->reserve.segments * 256;
 }
 
-/* Bytes that can be copied when there is little space. */
-static uint64_t count_room(const struct store *s)
+/* Bytes that can be copied, into the reserve as well. */
+static uint64_t count_room(const struct store *s, bool reserve)
 {
-	uint64_t room = atomic_load(&s->reserve.room), overhead = count_overhead(s);
+	uint64_t room = atomic_load(&s->reserve.room);
+	uint64_t kept = reserve ? count_overhead(s) : atomic_load(&s->reserve.size) + MERGE_SPARE;
 
-	return room > overhead ? room - overhead : 0;
-}
-
-/*
- * Until it is taken back, nothing else counts as space that has come back. Where there is little space and a merge needs the reserve, the disk counts as full,
- * so that others do not write to what was kept.
- */
-static void lend(struct store *s, uint64_t bytes)
-{
-	if (is_short_of_space(s) && bytes + atomic_load(&s->reserve.size) + MERGE_SPARE > count_room(s))
-		sync_keep_full(s);
-	atomic_store(&s->reserve.lent, store_is_full(s) ? bytes + count_overhead(s) : 0);
+	return room > kept ? room - kept : 0;
 }
 
 static void take_back(struct store *s)
@@ -95,14 +86,38 @@ static void take_back(struct store *s)
 	atomic_store(&s->reserve.lent, 0);
 }
 
-/* Where there is little space a segment must fit whatever it is; otherwise one alone always does. */
+/* It is for a full disk, as others must not write to it meanwhile. A compaction by hand may have writes refused for it. */
+static bool may_use_reserve(const struct store *s)
+{
+	return store_is_full(s) || (s->compact.by_hand && is_short_of_space(s));
+}
+
+/*
+ * Until it is taken back, nothing else counts as space that has come back. When a merge needs the reserve, the disk counts as full, so that others do not write to what
+ * was kept.
+ */
+static void lend(struct store *s, uint64_t bytes)
+{
+	bytes += count_overhead(s);
+	bool needed = may_use_reserve(s) && bytes > count_room(s, false);
+
+	atomic_store(&s->reserve.lent, needed || store_is_full(s) ? bytes : 0);
+	if (needed)
+		sync_keep_full(s);
+	else if (!store_is_full(s))
+		take_back(s);
+}
+
+/* A segment alone may be larger than the limit, but not than the room. While the disk is not full no more than one at a time goes to the reserve. */
 static bool fits(const struct store *s, const struct run *r, const struct segment *g)
 {
 	uint64_t live = r->live + segment_expected(g), limit = s->options.segment_size > RUN_OUTPUT ? s->options.segment_size : RUN_OUTPUT;
 
-	if (is_short_of_space(s) && live > count_room(s))
+	bool alone = r->to == r->from;
+
+	if (live > count_room(s, may_use_reserve(s) && (alone || store_is_full(s))))
 		return false;
-	return r->to == r->from || (r->to - r->from < RUN_INPUTS && live <= limit);
+	return alone || (r->to - r->from < RUN_INPUTS && live <= limit);
 }
 
 static void take_after(struct run *r)
@@ -140,7 +155,7 @@ static void note_too_large(struct store *s, const struct segment *g)
 {
 	struct compact *c = &s->compact;
 
-	merge_say_room(c->problem, sizeof(c->problem), segment_expected(g), count_room(s));
+	merge_say_room(c->problem, sizeof(c->problem), segment_expected(g), count_room(s, may_use_reserve(s)));
 	c->result = -ENOSPC;
 }
 
@@ -166,10 +181,23 @@ static bool find_run(struct store *s, struct run *r)
 	return r->to > r->from;
 }
 
+static void tell_failure(struct store *s, struct store_event e)
+{
+	struct compact *c = &s->compact;
+
+	/* A full disk is told once, not with every attempt. */
+	if (!c->told_failed || e.file)
+		store_tell(s, e, "the merge was given up: %s", c->problem);
+	c->told_failed = true;
+}
+
 static void end_by_hand(struct store *s, int result)
 {
 	struct compact *c = &s->compact;
 	struct store_stats stats = { 0 };
+
+	if (result == 0 && c->result == -ENOSPC)
+		tell_failure(s, (struct store_event){ .kind = STORE_EVENT_MERGE_FAILED });
 
 	slots_stats(s, &stats);
 	c->bytes_after = stats.log_bytes;
@@ -182,38 +210,10 @@ static void end_by_hand(struct store *s, int result)
 	take_back(s);
 }
 
-static void go_on_by_hand(struct store *s)
-{
-	struct compact *c = &s->compact;
-	struct run r = { 0 };
-
-	if (c->sealing && (is_refused(s) || c->sealing == s->active)) {
-		end_by_hand(s, -EROFS); /* the disk refused the new segment */
-		return;
-	}
-	if (c->sealing && !atomic_load(&c->sealing->complete))
-		return;
-	if (is_short_of_space(s) && !is_refused(s) && !reserve_looked(&s->reserve))
-		return;
-	c->sealing = NULL;
-	r.list = slots_list(s, &r.count);
-	int error = r.list ? 0 : -ENOMEM;
-	if (error == 0 && find_run(s, &r)) {
-		const struct segment *last = r.list[r.to - 1];
-		c->at = segment_position(last, last->size);
-		error = start_run(s, &r);
-	} else if (error == 0) {
-		error = 1;
-	}
-	free(r.list);
-	if (error)
-		end_by_hand(s, error < 0 ? error : 0);
-}
-
-/* Where there is little space a new segment is begun only when there is room to merge the one before, too: for that it is kept then. */
+/* With little space a new segment is begun only when there is room to merge the one before, too: for that it is kept then. */
 static bool may_seal(const struct store *s)
 {
-	return !is_short_of_space(s) || segment_expected(s->active) + SEGMENT_RESERVE <= count_room(s);
+	return !is_short_of_space(s) || segment_expected(s->active) + SEGMENT_RESERVE <= count_room(s, may_use_reserve(s));
 }
 
 static int seal_active(struct store *s)
@@ -225,6 +225,58 @@ static int seal_active(struct store *s)
 	if (r)
 		take_back(s);
 	return r;
+}
+
+/* The first step of a compaction by hand, once it is known how much space there is: 0 or an error. */
+static int seal_by_hand(struct store *s)
+{
+	struct compact *c = &s->compact;
+	bool wanted = s->active->size > SEGMENT_HEADER && (c->flags & STORE_COMPACT_FORCE || count_garbage(s->active));
+	int r = 0;
+
+	c->unsealed = false;
+	if (wanted && !may_seal(s)) {
+		note_too_large(s, s->active);
+	} else if (wanted) {
+		c->sealing = s->active;
+		r = seal_active(s);
+	}
+	c->until = s->active->first;
+	return r > 0 ? -EROFS : r;
+}
+
+static void go_on_by_hand(struct store *s)
+{
+	struct compact *c = &s->compact;
+	struct run r = { 0 };
+	int error = 0;
+
+	if (c->sealing && (is_refused(s) || c->sealing == s->active)) {
+		end_by_hand(s, -EROFS); /* the disk refused the new segment */
+		return;
+	}
+	if (c->sealing && !atomic_load(&c->sealing->complete))
+		return;
+	if (!is_refused(s) && !reserve_looked(&s->reserve))
+		return;
+	c->sealing = NULL;
+	if (c->unsealed)
+		error = seal_by_hand(s);
+	if (error == 0 && c->sealing)
+		return; /* the sync thread tells when that is done */
+	r.list = slots_list(s, &r.count);
+	if (!r.list)
+		error = -ENOMEM;
+	if (error == 0 && find_run(s, &r)) {
+		const struct segment *last = r.list[r.to - 1];
+		c->at = segment_position(last, last->size);
+		error = start_run(s, &r);
+	} else if (error == 0) {
+		error = 1;
+	}
+	free(r.list);
+	if (error)
+		end_by_hand(s, error < 0 ? error : 0);
 }
 
 static void begin_by_hand(struct store *s)
@@ -239,16 +291,9 @@ static void begin_by_hand(struct store *s)
 	c->bytes_before = stats.log_bytes;
 	c->result = 0;
 	c->at = 0;
-	c->sealing = s->active;
-	bool seal = s->active->size > SEGMENT_HEADER && (c->flags & STORE_COMPACT_FORCE || count_garbage(s->active)) && may_seal(s);
-	int r = seal ? seal_active(s) : 0;
-	if (is_short_of_space(s))
-		sync_ask_for_look(s);
-	if (!seal || r)
-		c->sealing = NULL;
-	c->until = s->active->first;
-	if (r)
-		end_by_hand(s, r < 0 ? r : -EROFS);
+	c->sealing = NULL;
+	c->unsealed = true;
+	sync_ask_for_look(s);
 }
 
 int store_compact(struct store *s, unsigned flags, uint64_t *ret_ticket)
@@ -383,6 +428,7 @@ void store_compact_tick(struct store *s)
 	if (is_short_of_space(s) && find_space(s, &r)) {
 		/* whatever is set */
 	} else if (is_too_much(s, gain, total)) {
+		sync_ask_for_look(s);
 		if (find_best_run(s, &r) && start_run(s, &r))
 			c->retry_ns = clock_mono_ns(s->clock) + RETRY_NS;
 	} else if (is_too_much(s, kept, total) || is_worth_a_sweep(s, kept)) {
@@ -415,9 +461,8 @@ static void tell_end(struct store *s, const struct merge *m, uint64_t before, ui
 		e.offset = m->problem_offset;
 		s->damaged++;
 	}
-	/* A full disk is told once, not with every attempt. */
-	if (m->result != -EAGAIN && (!c->told_failed || m->problem_segment))
-		store_tell(s, e, "the merge was given up: %s", c->problem);
+	if (m->result != -EAGAIN)
+		tell_failure(s, e);
 	c->told_failed = true;
 }
 

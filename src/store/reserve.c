@@ -134,4 +134,6 @@ void reserve_open(struct store *s)
 	}
 	reserve_count(s);
 	reserve_fill(s, s->active->size, 0);
+	atomic_store(&s->reserve.room, UINT64_MAX);
+	reserve_look(s, s->active->size, 0);
 }

@@ -28,7 +28,7 @@ struct reserve {
 	_Atomic bool given;         /* since somebody looked whether it should be filled */
 	_Atomic uint64_t log_bytes; /* of the complete segments; the owner's to set */
 	size_t segments;            /* of the log; the owner's */
-	_Atomic uint64_t room;      /* bytes that were free when somebody last looked, those of the file included: known once a write was refused */
+	_Atomic uint64_t room;      /* bytes that were free when somebody last looked, those of the file included; UINT64_MAX: it cannot be known */
 	_Atomic uint64_t asked, answered; /* how often the owner has asked for a look, and what it asked last has been done: sync_ask_for_look */
 	_Atomic uint64_t lent;      /* bytes that a merge on the full disk may still need: not space that has come back. The owner's to set. */
 };

@@ -460,6 +460,7 @@ static void tend_reserve(struct store *s)
 	y->tended_at = end;
 	if (reserve_is_due(s, y->allocated))
 		reserve_fill(s, y->allocated, 0);
+	reserve_look(s, y->allocated, 0);
 }
 
 /*
@@ -624,16 +625,27 @@ static int start_thread(struct store *s)
 
 void sync_keep_full(struct store *s)
 {
-	int running = SYNC_RUNNING;
+	struct sync *y = &s->sync;
 
-	/* The reason in words is still that of the last time. */
-	atomic_compare_exchange_strong(&s->sync.state, &running, SYNC_FULL);
+	pthread_mutex_lock(&y->lock);
+	if (atomic_load(&y->state) == SYNC_RUNNING) {
+		y->error = -ENOSPC;
+		snprintf(y->problem, sizeof(y->problem), "the disk is full; deletes are taken, and writes again when there is space");
+		atomic_store(&y->state, SYNC_FULL);
+	}
+	pthread_mutex_unlock(&y->lock);
+	sync_wake(s); /* for the looks it takes now and then in that state */
 }
 
 void sync_ask_for_look(struct store *s)
 {
-	atomic_fetch_add(&s->reserve.asked, 1);
-	sync_wake(s);
+	uint64_t asked = atomic_fetch_add(&s->reserve.asked, 1) + 1;
+
+	/* After an opening the thread has yet to be started, and needs a place in the tail to stand at. Without memory what was seen then has to do. */
+	if (s->sync.running || tail_oldest(&s->tail) || tail_room(&s->tail, s->active, s->position, 0))
+		sync_wake(s);
+	else
+		atomic_store(&s->reserve.answered, asked);
 }
 
 void sync_wake(struct store *s)

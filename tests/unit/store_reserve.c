@@ -335,7 +335,7 @@ static void test_no_room(void)
 	is_int(store_compact(f.store, 0, &ticket), 0, "a compaction begins while there is space for it");
 	ok(FX_UNTIL(&f, is_idle(&f)), "and ends");
 	is_int(stats_of(&f).compact_result, -ENOSPC, "as there is not");
-	ok(strstr(store_compact_problem(f.store), "bytes have to be copied, and there is room for 1048576"), "which it says (%s)", store_compact_problem(f.store));
+	ok(strstr(store_compact_problem(f.store), "bytes have to be copied, and there is room for 0"), "which it says (%s)", store_compact_problem(f.store));
 	ok(fx_count(&f, STORE_EVENT_MERGE_FAILED, &told) == 1 && strstr(told->text, "have to be copied"), "and tells");
 	is_int(stats_of(&f).merge_bytes_written, 0, "nothing is written");
 	fx_done(&f);
@@ -353,6 +353,52 @@ static void test_no_room(void)
 	is_int(stats_of(&f).compact_result, -ENOSPC, "without room");
 	ok(strstr(store_compact_problem(f.store), "bytes have to be copied, and there is room for"), "which it says (%s)", store_compact_problem(f.store));
 	ok(store_is_full(f.store) && count_keys(&f, 1, 1, n) == n - 1, "all is as it was");
+	fx_done(&f);
+}
+
+/* A start on a full disk: nothing has been refused yet, and a compaction finds the reserve all the same. */
+static void test_by_hand_first(void)
+{
+	uint64_t ticket;
+	struct fx f;
+
+	init(&f, 12, 24 << 20);
+	unsigned n = fill(&f);
+	for (unsigned i = 0; i < n; i += 2)
+		delete(&f, i);
+	fx_close(&f);
+	simdisk_set_capacity(f.disk, simdisk_used(f.disk));
+	fx_must_open(&f);
+	ok(!store_is_full(f.store), "a start on a full disk: nobody has tried to write yet (%u values)", n);
+	is_int(store_compact(f.store, 0, &ticket), 0, "a compaction is taken");
+	ok(FX_UNTIL(&f, is_idle(&f)), "and ends");
+	if (!is_int(stats_of(&f).compact_result, 0, "well"))
+		diag("%s", store_compact_problem(f.store));
+	ok(stats_of(&f).compact_bytes_after < stats_of(&f).compact_bytes_before * 6 / 10, "and has brought what was deleted");
+	ok(FX_UNTIL(&f, put(&f, n) == 0), "writes are taken");
+	is_int(count_keys(&f, 1, 2, n), n / 2, "nothing is lost");
+	fx_done(&f);
+}
+
+/* There is garbage, but not where a compaction can reach it: it must not say that all is well. */
+static void test_by_hand_unsealed(void)
+{
+	uint64_t ticket;
+	struct fx f;
+
+	fx_init(&f, simdisk_new(13));
+	f.options.segment_size = 64 << 20;
+	fx_must_open(&f);
+	for (unsigned i = 0; i < 100; i++)
+		put(&f, i);
+	simdisk_set_capacity(f.disk, simdisk_used(f.disk));
+	fill(&f);
+	for (unsigned i = 0; i < 50; i++)
+		delete(&f, i);
+	is_int(store_compact(f.store, 0, &ticket), 0, "a full disk takes a compaction of one large segment");
+	ok(FX_UNTIL(&f, is_idle(&f)), "which ends");
+	is_int(stats_of(&f).compact_result, -ENOSPC, "without room");
+	ok(strstr(store_compact_problem(f.store), "have to be copied"), "which it says (%s)", store_compact_problem(f.store));
 	fx_done(&f);
 }
 
@@ -397,6 +443,8 @@ int main(void)
 	test_copy_on_write();
 	test_no_block();
 	test_no_room();
+	test_by_hand_first();
+	test_by_hand_unsealed();
 	test_many_deletes();
 	return done();
 }
