@@ -189,7 +189,7 @@ static int check_room(struct txn *t, uint64_t size)
 	if (store_health(s, NULL) && !(deletes_only(t) && store_is_full(s)))
 		return STORE_REFUSED;
 	/* On a full disk the reserve is where the segment is: no new one is begun. */
-	if (!store_is_full(s) && s->active->size + size > s->options.segment_size && s->active->size > SEGMENT_HEADER && !store_begin_segment(s))
+	if (!store_is_full(s) && s->active->size + size > reserve_segment_size(s) && s->active->size > SEGMENT_HEADER && !store_begin_segment(s))
 		return -ENOMEM;
 	return 0;
 }

@@ -299,7 +299,7 @@ static int note_place(struct merge *m, uint64_t where)
 static int copy_record(struct merge *m, struct record r, uint64_t size, uint64_t from)
 {
 	struct segment *g = current_output(m);
-	uint64_t limit = atomic_load_explicit(&m->store->sync.segment_size, memory_order_relaxed);
+	uint64_t limit = reserve_segment_size(m->store);
 	int error = 0;
 
 	if (!g || (g->size > SEGMENT_HEADER && g->size + size > limit)) {

@@ -6,7 +6,16 @@
 
 #define STEP_PART 4               /* it grows by a fourth at least: not with every write */
 #define LARGE 2                    /* times what it should be: it shrinks */
+#define SEGMENT_PART 20            /* of the disk that the log can have: less than RESERVE_PART, for what is not records */
 #define SPARE ((uint64_t)64 << 10) /* bytes that others find: a file system that says how much is free is not exact */
+
+uint64_t reserve_segment_size(const struct store *s)
+{
+	uint64_t size = atomic_load_explicit(&s->sync.segment_size, memory_order_relaxed);
+	uint64_t most = atomic_load_explicit(&s->reserve.segment_most, memory_order_relaxed);
+
+	return size < most ? size : most;
+}
 
 static uint64_t wanted_size(const struct store *s, uint64_t active_size)
 {
@@ -109,7 +118,9 @@ bool reserve_look(struct store *s, uint64_t active_size, uint64_t ahead)
 	if (s->io->free_space(s->io, s->dir, &room))
 		return true; /* trying tells */
 	room += size;
+	uint64_t most = (atomic_load(&s->reserve.log_bytes) + active_size + room) / SEGMENT_PART;
 	atomic_store(&s->reserve.room, room);
+	atomic_store(&s->reserve.segment_most, most > SEGMENT_SIZE_MIN ? most : SEGMENT_SIZE_MIN);
 	return lent == 0 || room >= wanted_size(s, active_size) + ahead + lent;
 }
 
@@ -135,5 +146,6 @@ void reserve_open(struct store *s)
 	reserve_count(s);
 	reserve_fill(s, s->active->size, 0);
 	atomic_store(&s->reserve.room, UINT64_MAX);
+	atomic_store(&s->reserve.segment_most, UINT64_MAX);
 	reserve_look(s, s->active->size, 0);
 }

@@ -29,6 +29,7 @@ struct reserve {
 	_Atomic uint64_t log_bytes; /* of the complete segments; the owner's to set */
 	size_t segments;            /* of the log; the owner's */
 	_Atomic uint64_t room;      /* bytes that were free when somebody last looked, those of the file included; UINT64_MAX: it cannot be known */
+	_Atomic uint64_t segment_most; /* bytes of a segment on a disk of this size: reserve_segment_size */
 	_Atomic uint64_t asked, answered; /* how often the owner has asked for a look, and what it asked last has been done: sync_ask_for_look */
 	_Atomic uint64_t lent;      /* bytes that a merge on the full disk may still need: not space that has come back. The owner's to set. */
 };
@@ -37,6 +38,12 @@ struct reserve {
 void reserve_open(struct store *s);
 /* The owner, when the log has got another segment or lost some. */
 void reserve_count(struct store *s);
+
+/*
+ * Bytes of a segment: as in the options, but on a small disk so few that a log that fills it has more segments than the reserve is a part of it, and so any
+ * one of them can be merged from it. Any thread.
+ */
+uint64_t reserve_segment_size(const struct store *s);
 
 /* Whether what the owner asked for last has been done. */
 static inline bool reserve_looked(const struct reserve *r)
@@ -52,7 +59,7 @@ bool reserve_is_due(const struct store *s, uint64_t active_size);
 int reserve_fill(struct store *s, uint64_t active_size, uint64_t least);
 /* Removes the file: true when there was one, so that trying again is worth it. */
 bool reserve_give(struct store *s);
-/* Notes `room`. False: beside what is lent, there is not enough of it for a reserve and so many bytes ahead. */
+/* Notes `room` and `segment_most`. False: beside what is lent, there is not enough of it for a reserve and so many bytes ahead. */
 bool reserve_look(struct store *s, uint64_t active_size, uint64_t ahead);
 
 #endif

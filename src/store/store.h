@@ -88,7 +88,7 @@ struct store_options {
 	const char *path;     /* the data directory, must exist */
 	unsigned flags;       /* enum store_flag */
 	unsigned databases;   /* 1 to STORE_MAX_DATABASES; 0: 16 */
-	uint64_t segment_size; /* bytes, 1 MiB to 16 GiB; 0: 64 MiB. A larger transaction makes a larger segment. */
+	uint64_t segment_size; /* bytes, 1 MiB to 16 GiB; 0: 64 MiB. A larger transaction makes a larger segment, a small disk smaller ones (reserve.h). */
 	uint32_t max_value;   /* bytes; 0: STORE_MAX_VALUE */
 	enum store_durability durability;
 	uint32_t interval_ms; /* for STORE_INTERVAL; 0: 1000 */

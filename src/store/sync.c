@@ -138,7 +138,7 @@ static void collect(struct sync *y, uint64_t written, uint64_t submitted, struct
 static void add_zeros(const struct store *s, struct group *g)
 {
 	const struct sync *y = &s->sync;
-	uint64_t end = g->offset + g->len, limit = atomic_load_explicit(&y->segment_size, memory_order_relaxed) + SEGMENT_RESERVE;
+	uint64_t end = g->offset + g->len, limit = reserve_segment_size(s) + SEGMENT_RESERVE;
 	uint64_t want = g->len < BIG_GROUP ? ((end + SEGMENT_RESERVE) / ZERO_STEP + 1) * ZERO_STEP : end + SEGMENT_RESERVE;
 
 	if (end + SEGMENT_RESERVE <= y->allocated)
@@ -387,7 +387,7 @@ static int allocate_ahead(struct store *s, uint64_t bytes)
 {
 	struct sync *y = &s->sync;
 	uint64_t offset = segment_offset(y->segment, atomic_load_explicit(&y->written, memory_order_relaxed));
-	uint64_t limit = atomic_load_explicit(&y->segment_size, memory_order_relaxed) + SEGMENT_RESERVE, end = offset + bytes;
+	uint64_t limit = reserve_segment_size(s) + SEGMENT_RESERVE, end = offset + bytes;
 
 	if (end > limit)
 		end = limit > offset + SEGMENT_RESERVE ? limit : offset + SEGMENT_RESERVE;

@@ -341,18 +341,44 @@ static void test_no_room(void)
 	fx_done(&f);
 
 	/* On a full disk, with a segment that lives as a whole but for a little. */
+	unsigned n = 0;
 	fx_init(&f, simdisk_new(7));
-	simdisk_set_capacity(f.disk, 12 << 20);
 	f.options.segment_size = 4 << 20;
 	fx_must_open(&f);
-	unsigned n = fill(&f);
+	while (n < 200)
+		n += put(&f, n) == 0;
 	simdisk_set_capacity(f.disk, simdisk_used(f.disk));
+	while (put(&f, n) == 0)
+		n++;
 	ok(FX_UNTIL(&f, delete(&f, 0) == 0), "nothing is free, and a deletion is taken");
 	is_int(store_compact(f.store, 0, &ticket), 0, "a full disk takes a compaction");
 	ok(FX_UNTIL(&f, is_idle(&f)), "which ends");
 	is_int(stats_of(&f).compact_result, -ENOSPC, "without room");
 	ok(strstr(store_compact_problem(f.store), "bytes have to be copied, and there is room for"), "which it says (%s)", store_compact_problem(f.store));
 	ok(store_is_full(f.store) && count_keys(&f, 1, 1, n) == n - 1, "all is as it was");
+	fx_done(&f);
+}
+
+/* A disk that is small for the segments: they are, too, so that any one fits into the reserve. */
+static void test_small_disk(void)
+{
+	struct store_segment *list;
+	struct fx f;
+
+	fx_init(&f, simdisk_new(14));
+	simdisk_set_capacity(f.disk, 48 << 20);
+	f.options.segment_size = 64 << 20;
+	fx_must_open(&f);
+	store_set_compaction(f.store, &(struct store_compaction){ .garbage_ratio = 100 });
+	unsigned n = fill(&f);
+	long segments = store_segments(f.store, &list);
+	ok(segments >= RESERVE_PART, "a log that fills a small disk has %ld segments, of which any fits into the reserve", segments);
+	free(list);
+	for (unsigned i = 0; i < n; i += 2)
+		delete(&f, i);
+	ok(FX_UNTIL(&f, tick(&f) && !store_is_full(f.store)), "half of it deleted makes room");
+	is_int(put(&f, n), 0, "a write is taken");
+	is_int(count_keys(&f, 1, 2, n), n / 2, "nothing is lost");
 	fx_done(&f);
 }
 
@@ -443,6 +469,7 @@ int main(void)
 	test_copy_on_write();
 	test_no_block();
 	test_no_room();
+	test_small_disk();
 	test_by_hand_first();
 	test_by_hand_unsealed();
 	test_many_deletes();
