@@ -102,10 +102,12 @@ static void lend(struct store *s, uint64_t bytes)
 	bool needed = may_use_reserve(s) && bytes > count_room(s, false);
 
 	atomic_store(&s->reserve.lent, needed || store_is_full(s) ? bytes : 0);
-	if (needed)
+	if (needed) {
 		sync_keep_full(s);
-	else if (!store_is_full(s))
+		sync_wake(s); /* for the looks it takes now and then in that state */
+	} else if (!store_is_full(s)) {
 		take_back(s);
+	}
 }
 
 /* A segment alone may be larger than the limit, but not than the room. While the disk is not full no more than one at a time goes to the reserve. */

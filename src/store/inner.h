@@ -75,7 +75,7 @@ int sync_start(struct store *s);
 /* Stops the thread after a last write and sync of everything. Returns the error that stopped it, or 0. */
 int sync_stop(struct store *s);
 void sync_wake(struct store *s);
-/* Puts are refused, as on a full disk, until space is found again: the owner is about to use the reserve. */
+/* Puts are refused, as on a full disk, until space is found again: the reserve is about to be used. Any thread; the owner wakes the sync thread then. */
 void sync_keep_full(struct store *s);
 /* Has reserve.room found anew. The owner is notified when that is done, or was tried: reserve_looked. */
 void sync_ask_for_look(struct store *s);

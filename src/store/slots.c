@@ -239,6 +239,17 @@ static bool want_named(const struct segment *g, const void *arg)
 	return false;
 }
 
+/*
+ * A log that grows is not what the reserve is for: then the disk is full, and the reserve is there for what follows. It is for a merge that is to remove
+ * its inputs with that catalog, when nobody else may write to it meanwhile, and for openings and stops.
+ */
+static bool give_for_catalog(struct store *s, bool merged, bool clean)
+{
+	if (merged)
+		sync_keep_full(s);
+	return (store_is_full(s) || clean || !s->named_active) && reserve_give(s);
+}
+
 /* Under catalog_lock. */
 static int replace_catalog(struct store *s, const struct segment *active, bool merged, bool clean, uint64_t next)
 {
@@ -260,7 +271,7 @@ static int replace_catalog(struct store *s, const struct segment *active, bool m
 	pthread_mutex_unlock(&s->table_lock);
 	free(list);
 	int r = !c.segment ? -ENOMEM : s->dir_failed ? -EIO : catalog_write(s->io, s->dir, &c);
-	if (sync_needs_space(r) && reserve_give(s))
+	if (sync_needs_space(r) && give_for_catalog(s, merged, clean))
 		r = catalog_write(s->io, s->dir, &c);
 	if (r == 0)
 		s->reserved = c.next;

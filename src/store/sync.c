@@ -634,7 +634,6 @@ void sync_keep_full(struct store *s)
 		atomic_store(&y->state, SYNC_FULL);
 	}
 	pthread_mutex_unlock(&y->lock);
-	sync_wake(s); /* for the looks it takes now and then in that state */
 }
 
 void sync_ask_for_look(struct store *s)

@@ -359,6 +359,31 @@ static void test_no_room(void)
 	fx_done(&f);
 }
 
+/* When the log grows and finds no block for a segment or its name, the disk is full: the reserve is not for that. */
+static void test_growth(void)
+{
+	unsigned full = 0, least = 0;
+
+	for (unsigned k = 0; k < 64; k++) {
+		struct fx f;
+		unsigned n = 0;
+		init(&f, 15 + k, 0);
+		for (; stats_of(&f).segments < 6; n++)
+			put(&f, n);
+		while (f.store->active->size + VALUE + 200 < f.options.segment_size)
+			put(&f, n++);
+		uint64_t before = reserve_of(&f);
+		simdisk_set_capacity(f.disk, simdisk_used(f.disk) + k * 4096);
+		while (put(&f, n) == 0)
+			n++;
+		full += store_is_full(f.store);
+		least += reserve_of(&f) >= before;
+		fx_done(&f);
+	}
+	is_int(full, 64, "a log that grows meets the end of its disk at each block around a new segment");
+	is_int(least, 64, "and never takes the reserve");
+}
+
 /* A disk that is small for the segments: they are, too, so that any one fits into the reserve. */
 static void test_small_disk(void)
 {
@@ -469,6 +494,7 @@ int main(void)
 	test_copy_on_write();
 	test_no_block();
 	test_no_room();
+	test_growth();
 	test_small_disk();
 	test_by_hand_first();
 	test_by_hand_unsealed();
