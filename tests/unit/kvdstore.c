@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -1153,6 +1155,55 @@ static void test_maintain(void)
 	kvdstore_close(s);
 }
 
+/* The directory is a small file system of its own from now on, which nobody else sees; false: that is not possible here. */
+static bool mount_small(const char *options)
+{
+	make_dir();
+	return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 && mount("none", dir, "tmpfs", 0, options) == 0;
+}
+
+static int put_one(struct kvdstore *s, int i)
+{
+	static char value[50000];
+	char key[20];
+
+	snprintf(key, sizeof(key), "key %d", i);
+	return kvdstore_put(s, 0, key, strlen(key), value, sizeof(value), 0);
+}
+
+/* A program that goes on calling it gets its writes back with what it deletes. */
+static void test_maintain_full(void)
+{
+	struct kvdstore_options o = { .size = sizeof(o), .flags = KVDSTORE_CREATE };
+	time_t end = time(NULL) + 120;
+	uint32_t again = 0;
+	int n = 0, r = 0, deleted = 0;
+	char key[20];
+
+	if (!mount_small("size=24m,mode=0700")) {
+		skip("upkeep on a full disk", "no mounts here");
+		return;
+	}
+	struct kvdstore *s = open_store(&o);
+	while (put_one(s, n) == 0)
+		n++;
+	ok(kvdstore_maintain(s, NULL) == KVDSTORE_REFUSED, "on a full disk the upkeep says so (%d values)", n);
+	ok(strstr(kvdstore_message(s), "No space"), "and why: %s", kvdstore_message(s));
+	for (int i = 0; i < n; i += 2) {
+		snprintf(key, sizeof(key), "key %d", i);
+		deleted += kvdstore_delete(s, 0, key, strlen(key)) == 0;
+	}
+	is_int(deleted, (n + 1) / 2, "deletions are taken");
+	while ((r = put_one(s, n)) && time(NULL) < end) {
+		kvdstore_maintain(s, &again);
+		poll(NULL, 0, (int)again);
+	}
+	is_int(r, 0, "with it writes are taken again");
+	is_int((int64_t)stats_of(s).keys, n / 2 + 1, "and nothing is lost");
+	is_int(kvdstore_close(s), 0, "that store can be closed");
+	umount2(dir, MNT_DETACH);
+}
+
 static void test_maintain_refused(void)
 {
 	struct kvdstore_options o = { .size = sizeof(o), .flags = KVDSTORE_READ_ONLY };
@@ -1196,5 +1247,6 @@ int main(void)
 	test_limits();
 	test_maintain();
 	test_maintain_refused();
+	test_maintain_full();
 	return done();
 }
