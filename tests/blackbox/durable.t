@@ -418,6 +418,17 @@ def test_room_by_deleting():
         kvd.kill9()
 
 
+def test_room_for_root():
+    """An ext4 keeps a part of its blocks for root: statvfs does not count them, and a daemon of root fills them, too."""
+    kvd = Kvd(segment_size="1M").start_on_disk_of("48M", "ext4")
+    c = kvd.client(timeout=10)
+    value = rng("root").randbytes(100000)
+    n = fill_disk(c, value)
+    is_([c("DEL", f"fill{i}") for i in range(0, n, 2)], [1] * len(range(0, n, 2)), "every second one is deleted")
+    ok(poll(lambda: c("SET", "again", value) == OK, 10, 0.05), "which makes room", kvd.log)
+    kvd.kill9()
+
+
 def test_room_by_flush():
     kvd = Kvd(segment_size="1M").start_on_disk_of("24m")
     c = kvd.client(timeout=10)
@@ -433,4 +444,4 @@ run(test_reply_after_sync, test_group_commit, test_nobody_sees_unsynced, test_no
     test_reads_beside_a_backlog,
     test_other_modes_do_not_wait, test_sync_eio, test_sync_fails_once, test_write_enospc,
     test_short_and_failing_writes,
-    test_full_disk, test_room_by_deleting, test_room_by_flush)
+    test_full_disk, test_room_by_deleting, test_room_for_root, test_room_by_flush)

@@ -102,12 +102,16 @@ class Kvd:
             self.wait_ready()
         return self
 
-    def start_on_disk_of(self, size):
-        """Starts it with its data on a file system of its own, as large as mount's size= says; skips the test where there are none."""
+    def start_on_disk_of(self, size, kind="tmpfs"):
+        """Starts it with its data on a file system of its own, as large as mount's size= says, or an ext4; skips the test where there are none."""
         need("unshare"), need("nsenter")
         if os.geteuid() != 0:
             raise Skip("needs root for a mount of its own")
         script = f"mount -t tmpfs -o size={size},mode=0700 none {self.data} && exec \"$@\""
+        if kind == "ext4":
+            need("mkfs.ext4")
+            image = f"{self.dir}/disk"
+            script = f"truncate -s {size} {image} && mkfs.ext4 -q {image} && mount -o loop {image} {self.data} && chmod 0700 {self.data} && exec \"$@\""
         self.start(wait=False, wrap=["unshare", "-m", "sh", "-c", script, "sh"])
         try:
             self.wait_ready()
