@@ -18,6 +18,7 @@
 #define RUN_INPUTS 1024
 #define RETRY_NS UINT64_C(10000000000)   /* after a failure nothing begins by itself for so long */
 #define SHORT_NS UINT64_C(60000000000)   /* since the disk was last full: what a merge brings is wanted, however little */
+#define MOST_CAUTION 4
 #define LEAST_GAIN ((uint64_t)64 << 10)  /* bytes that are worth a merge then */
 
 /* ---- what there is to gain ---- */
@@ -78,7 +79,7 @@ static uint64_t count_room(const struct store *s, bool reserve)
 	uint64_t room = atomic_load(&s->reserve.room);
 	uint64_t kept = reserve ? count_overhead(s) : atomic_load(&s->reserve.size) + MERGE_SPARE;
 
-	return room > kept ? room - kept : 0;
+	return room > kept ? (room - kept) >> (reserve ? s->compact.caution : 0) : 0;
 }
 
 static void take_back(struct store *s)
@@ -386,6 +387,7 @@ static bool find_space(struct store *s, struct run *r)
 			s->compact.retry_ns = clock_mono_ns(s->clock) + RETRY_NS;
 		return true;
 	}
+	s->compact.caution = 0; /* others may have taken it, and be gone */
 	return store_is_full(s) && count_garbage(s->active) >= RESERVE_LEAST && may_seal(s) && seal_active(s) == 0;
 }
 
@@ -483,7 +485,10 @@ static void end_merge(struct store *s, struct merge *m)
 		c->merges++;
 		c->merged_bytes_saved += before > after ? before - after : 0;
 		s->checkpoint.position = 0; /* the one there is lists segments that are gone */
+		c->caution = 0;
 	} else {
+		if (m->result == -ENOSPC && m->on_reserve && c->caution < MOST_CAUTION)
+			c->caution++;
 		c->merges_failed++;
 		c->retry_ns = clock_mono_ns(s->clock) + RETRY_NS;
 		snprintf(c->problem, sizeof(c->problem), "%s", *m->problem ? m->problem :
