@@ -44,9 +44,9 @@ int kvdstore_maintain(struct kvdstore *s, uint32_t *ret_again_ms)
 	bool refused = store_health(s->store, &why) != 0, more = expire_some(s);
 	/* On a full disk, too: that is what makes room. */
 	store_compact_tick(s->store);
-	begin_checkpoint(s);
 	store_submit(s->store);
 	store_poll(s->store);
+	begin_checkpoint(s); /* a merge that has just ended was in its way */
 	store_stats(s->store, &st);
 	if (ret_again_ms)
 		*ret_again_ms = more ? 0 : st.merging || st.checkpoint_running ? BUSY_MS : st.expiring ? EXPIRING_MS : IDLE_MS;
