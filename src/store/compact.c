@@ -17,9 +17,7 @@
 #define RUN_OUTPUT ((uint64_t)256 << 20) /* bytes of live records in a run, or one segment */
 #define RUN_INPUTS 1024
 #define RETRY_NS UINT64_C(10000000000)   /* after a failure nothing begins by itself for so long */
-#define SHORT_NS UINT64_C(60000000000)   /* since the disk was last full: what a merge brings is wanted, however little */
-#define MOST_CAUTION 4
-#define LEAST_GAIN ((uint64_t)64 << 10)  /* bytes that are worth a merge then */
+#define LEAST_GAIN ((uint64_t)64 << 10)  /* bytes that are worth a merge where there is little space */
 
 /* ---- what there is to gain ---- */
 
@@ -58,67 +56,19 @@ struct run {
 	uint64_t live;
 };
 
-/* The disk is full, was a moment ago, or would be found so by the next write. */
-static bool is_short_of_space(const struct store *s)
-{
-	uint64_t at = atomic_load(&s->sync.no_space_ns);
-
-	return store_is_full(s) || (at && clock_mono_ns(s->clock) - at < SHORT_NS) ||
-	       atomic_load(&s->reserve.room) < atomic_load(&s->reserve.size) + MERGE_SPARE;
-}
-
-/* Bytes that are not for records: two catalogs, the headers of the outputs, names. */
-static uint64_t count_overhead(const struct store *s)
-{
-	return SEGMENT_RESERVE + (uint64_t)s->reserve.segments * 256;
-}
-
-/* Bytes that can be copied, into the reserve as well. */
-static uint64_t count_room(const struct store *s, bool reserve)
-{
-	uint64_t room = atomic_load(&s->reserve.room);
-	uint64_t kept = reserve ? count_overhead(s) : atomic_load(&s->reserve.size) + MERGE_SPARE;
-
-	return room > kept ? (room - kept) >> (reserve ? s->compact.caution : 0) : 0;
-}
-
-static void take_back(struct store *s)
-{
-	atomic_store(&s->reserve.lent, 0);
-}
-
 /* It is for a full disk, as others must not write to it meanwhile. A compaction by hand may have writes refused for it. */
 static bool may_use_reserve(const struct store *s)
 {
-	return store_is_full(s) || (s->compact.by_hand && is_short_of_space(s));
-}
-
-/*
- * Until it is taken back, nothing else counts as space that has come back. When a merge needs the reserve, the disk counts as full, so that others do not write to what
- * was kept.
- */
-static void lend(struct store *s, uint64_t bytes)
-{
-	bytes += count_overhead(s);
-	bool needed = may_use_reserve(s) && bytes > count_room(s, false);
-
-	atomic_store(&s->reserve.lent, needed || store_is_full(s) ? bytes : 0);
-	if (needed) {
-		sync_keep_full(s);
-		sync_wake(s); /* for the looks it takes now and then in that state */
-	} else if (!store_is_full(s)) {
-		take_back(s);
-	}
+	return store_is_full(s) || (s->compact.by_hand && reserve_is_short(s));
 }
 
 /* A segment alone may be larger than the limit, but not than the room. While the disk is not full no more than one at a time goes to the reserve. */
 static bool fits(const struct store *s, const struct run *r, const struct segment *g)
 {
 	uint64_t live = r->live + segment_expected(g), limit = s->options.segment_size > RUN_OUTPUT ? s->options.segment_size : RUN_OUTPUT;
-
 	bool alone = r->to == r->from;
 
-	if (live > count_room(s, may_use_reserve(s) && (alone || store_is_full(s))))
+	if (live > reserve_room(s, may_use_reserve(s) && (alone || store_is_full(s))))
 		return false;
 	return alone || (r->to - r->from < RUN_INPUTS && live <= limit);
 }
@@ -145,10 +95,10 @@ static int start_run(struct store *s, const struct run *r)
 	for (size_t i = 0; i < r->from; i++)
 		if (r->list[i]->judged < clean_before)
 			clean_before = r->list[i]->judged;
-	lend(s, r->live);
+	reserve_lend(s, r->live, may_use_reserve(s));
 	int error = merge_start(s, input, n, clean_before);
 	if (error)
-		take_back(s);
+		reserve_take_back(s);
 	return error;
 }
 
@@ -158,7 +108,7 @@ static void note_too_large(struct store *s, const struct segment *g)
 {
 	struct compact *c = &s->compact;
 
-	merge_say_room(c->problem, sizeof(c->problem), segment_expected(g), count_room(s, may_use_reserve(s)));
+	merge_say_room(c->problem, sizeof(c->problem), segment_expected(g), reserve_room(s, may_use_reserve(s)));
 	c->result = -ENOSPC;
 }
 
@@ -201,7 +151,6 @@ static void end_by_hand(struct store *s, int result)
 
 	if (result == 0 && c->result == -ENOSPC)
 		tell_failure(s, (struct store_event){ .kind = STORE_EVENT_MERGE_FAILED });
-
 	slots_stats(s, &stats);
 	c->bytes_after = stats.log_bytes;
 	c->saved = c->bytes_before > c->bytes_after ? c->bytes_before - c->bytes_after : 0;
@@ -210,23 +159,23 @@ static void end_by_hand(struct store *s, int result)
 	c->by_hand = false;
 	c->sealing = NULL;
 	c->done++;
-	take_back(s);
+	reserve_take_back(s);
 }
 
 /* With little space a new segment is begun only when there is room to merge the one before, too: for that it is kept then. */
 static bool may_seal(const struct store *s)
 {
-	return !is_short_of_space(s) || segment_expected(s->active) + SEGMENT_RESERVE <= count_room(s, may_use_reserve(s));
+	return !reserve_is_short(s) || segment_expected(s->active) + SEGMENT_RESERVE <= reserve_room(s, may_use_reserve(s));
 }
 
 static int seal_active(struct store *s)
 {
 	uint64_t number;
 
-	lend(s, segment_expected(s->active));
+	reserve_lend(s, segment_expected(s->active), may_use_reserve(s));
 	int r = store_seal(s, &number);
 	if (r)
-		take_back(s);
+		reserve_take_back(s);
 	return r;
 }
 
@@ -387,7 +336,7 @@ static bool find_space(struct store *s, struct run *r)
 			s->compact.retry_ns = clock_mono_ns(s->clock) + RETRY_NS;
 		return true;
 	}
-	s->compact.caution = 0; /* others may have taken it, and be gone */
+	s->reserve.caution = 0; /* others may have taken it, and be gone */
 	return store_is_full(s) && count_garbage(s->active) >= RESERVE_LEAST && may_seal(s) && seal_active(s) == 0;
 }
 
@@ -401,9 +350,9 @@ static bool is_worth_a_sweep(struct store *s, uint64_t kept)
 {
 	uint64_t now = clock_mono_ns(s->clock);
 
-	if (!is_short_of_space(s) || kept < LEAST_GAIN || now < s->compact.sweep_ns)
+	if (!reserve_is_short(s) || kept < LEAST_GAIN || now < s->compact.sweep_ns)
 		return false;
-	s->compact.sweep_ns = now + SHORT_NS;
+	s->compact.sweep_ns = now + RESERVE_SHORT_NS;
 	return true;
 }
 
@@ -415,10 +364,10 @@ void store_compact_tick(struct store *s)
 
 	if (is_off(c) || c->merge || c->wanted || c->by_hand || is_refused(s) || clock_mono_ns(s->clock) < c->retry_ns)
 		return;
-	if (is_short_of_space(s))
+	if (reserve_is_short(s))
 		sync_ask_for_look(s); /* for the next time */
 	if (store_rotated(s, s->active->number))
-		take_back(s); /* what was kept to merge the segment before with */
+		reserve_take_back(s); /* what was kept to merge the segment before with */
 	rollback_forget(s); /* what a flush replaced counts as living while it could come back */
 	r.list = slots_list(s, &r.count);
 	for (size_t i = 0; i < r.count && r.list; i++) {
@@ -429,7 +378,7 @@ void store_compact_tick(struct store *s)
 		kept += g->kept;
 		total += g->size;
 	}
-	if (is_short_of_space(s) && find_space(s, &r)) {
+	if (reserve_is_short(s) && find_space(s, &r)) {
 		/* whatever is set */
 	} else if (is_too_much(s, gain, total)) {
 		sync_ask_for_look(s);
@@ -485,10 +434,10 @@ static void end_merge(struct store *s, struct merge *m)
 		c->merges++;
 		c->merged_bytes_saved += before > after ? before - after : 0;
 		s->checkpoint.position = 0; /* the one there is lists segments that are gone */
-		c->caution = 0;
+		s->reserve.caution = 0;
 	} else {
-		if (m->result == -ENOSPC && m->on_reserve && c->caution < MOST_CAUTION)
-			c->caution++;
+		if (m->result == -ENOSPC && m->on_reserve)
+			s->reserve.caution += s->reserve.caution < RESERVE_CAUTION_MAX;
 		c->merges_failed++;
 		c->retry_ns = clock_mono_ns(s->clock) + RETRY_NS;
 		snprintf(c->problem, sizeof(c->problem), "%s", *m->problem ? m->problem :
@@ -498,8 +447,8 @@ static void end_merge(struct store *s, struct merge *m)
 	int result = m->result;
 	c->merge = merge_free(m);
 	reserve_count(s);
-	take_back(s);
-	if (is_short_of_space(s))
+	reserve_take_back(s);
+	if (reserve_is_short(s))
 		sync_ask_for_look(s);
 	if (c->by_hand && result && result != -EUCLEAN)
 		end_by_hand(s, result);

@@ -148,7 +148,6 @@ struct compact {
 	uint64_t merges, merges_failed, merged_bytes_read, merged_bytes_written, merged_bytes_saved;
 	uint64_t retry_ns;          /* no merge by itself before: the last one failed */
 	uint64_t sweep_ns;          /* no compaction for the sake of tombstones before, where there is little space */
-	unsigned caution;           /* merges on a full disk that found less room than they were told of: half as much is believed for each */
 	bool unsealed;              /* by hand: it has yet to be seen whether the active segment is to be sealed */
 	bool told_failed;
 };

@@ -124,6 +124,51 @@ bool reserve_look(struct store *s, uint64_t active_size, uint64_t ahead)
 	return lent == 0 || room >= wanted_size(s, active_size) + ahead + lent;
 }
 
+/* ---- for merges ---- */
+
+bool reserve_is_short(const struct store *s)
+{
+	uint64_t at = atomic_load(&s->sync.no_space_ns);
+
+	return store_is_full(s) || (at && clock_mono_ns(s->clock) - at < RESERVE_SHORT_NS) ||
+	       atomic_load(&s->reserve.room) < atomic_load(&s->reserve.size) + MERGE_SPARE;
+}
+
+/* Bytes that are not for records: two catalogs, the headers of the outputs, names. */
+static uint64_t count_overhead(const struct store *s)
+{
+	return SEGMENT_RESERVE + (uint64_t)s->reserve.segments * 256;
+}
+
+uint64_t reserve_room(const struct store *s, bool use)
+{
+	uint64_t room = atomic_load(&s->reserve.room);
+	uint64_t kept = use ? count_overhead(s) : atomic_load(&s->reserve.size) + MERGE_SPARE;
+
+	return room > kept ? (room - kept) >> (use ? s->reserve.caution : 0) : 0;
+}
+
+void reserve_take_back(struct store *s)
+{
+	atomic_store(&s->reserve.lent, 0);
+}
+
+void reserve_lend(struct store *s, uint64_t bytes, bool use)
+{
+	bytes += count_overhead(s);
+	bool needed = use && bytes > reserve_room(s, false);
+
+	atomic_store(&s->reserve.lent, needed || store_is_full(s) ? bytes : 0);
+	if (needed) {
+		sync_keep_full(s);
+		sync_wake(s); /* for the looks it takes now and then in that state */
+	} else if (!store_is_full(s)) {
+		reserve_take_back(s);
+	}
+}
+
+/* ---- what the owner tells ---- */
+
 void reserve_count(struct store *s)
 {
 	struct store_stats stats = { 0 };

@@ -19,6 +19,8 @@
 #define RESERVE_NAME "RESERVE"
 #define RESERVE_LEAST ((uint64_t)256 << 10)
 #define RESERVE_PART 16 /* of the bytes of the log */
+#define RESERVE_SHORT_NS UINT64_C(60000000000) /* since the disk was last full: what a merge brings is wanted, however little */
+#define RESERVE_CAUTION_MAX 4
 
 struct store;
 
@@ -32,6 +34,7 @@ struct reserve {
 	_Atomic uint64_t segment_most; /* bytes of a segment on a disk of this size: reserve_segment_size */
 	_Atomic uint64_t asked, answered; /* how often the owner has asked for a look, and what it asked last has been done: sync_ask_for_look */
 	_Atomic uint64_t lent;      /* bytes that a merge on the full disk may still need: not space that has come back. The owner's to set. */
+	unsigned caution;           /* merges on a full disk that found less room than they were told of: half as much is believed for each. The owner's. */
 };
 
 /* Takes what an earlier run left, or makes the file: when a store is opened for writing. */
@@ -45,13 +48,26 @@ void reserve_count(struct store *s);
  */
 uint64_t reserve_segment_size(const struct store *s);
 
+/* ---- the owner's, for merges ---- */
+
+/* The disk is full, was a moment ago, or would be found so by the next write. */
+bool reserve_is_short(const struct store *s);
+/* Bytes of records that can be copied beside the reserve, or, with `use`, into it as well. */
+uint64_t reserve_room(const struct store *s, bool use);
+/*
+ * So many bytes are about to be copied; with `use` the reserve may be needed for them. Then the disk counts as full, so that others do not write to what was kept, and
+ * until it is taken back nothing else counts as space that has come back.
+ */
+void reserve_lend(struct store *s, uint64_t bytes, bool use);
+void reserve_take_back(struct store *s);
+
 /* Whether what the owner asked for last has been done. */
 static inline bool reserve_looked(const struct reserve *r)
 {
 	return atomic_load(&r->answered) == atomic_load(&r->asked);
 }
 
-/* The rest is for any thread but the owner's, as it may wait for the disk. active_size: bytes of the active segment's file. */
+/* ---- the rest is for any thread but the owner's, as it may wait for the disk. active_size: bytes of the active segment's file ---- */
 
 /* Whether the log has changed so much that the reserve should be filled, or cut. */
 bool reserve_is_due(const struct store *s, uint64_t active_size);
