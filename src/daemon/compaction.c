@@ -23,8 +23,9 @@ void compaction_tick(struct server *s)
 	time_t now = time(NULL);
 	struct tm tm;
 
-	if (!localtime_r(&now, &tm) ||
-		!compaction_is_in_window(option_number(&s->options, OPTION_COMPACT_WINDOW), (unsigned)(tm.tm_hour * 60 + tm.tm_min)))
+	/* On a full disk merges are what brings writes back: they do not wait for an hour. */
+	if (store_health(s->store, NULL) == 0 && (!localtime_r(&now, &tm) ||
+		!compaction_is_in_window(option_number(&s->options, OPTION_COMPACT_WINDOW), (unsigned)(tm.tm_hour * 60 + tm.tm_min))))
 		return;
 	if (interval && s->now_ms - s->compact_ms >= interval) {
 		s->compact_ms = s->now_ms;

@@ -72,6 +72,27 @@ def test_by_itself():
     is_(c.must("CONFIG", "GET", "compact-window"), [b"compact-window", b"02:00-05:00"], "and wrong ones are not taken")
 
 
+def hours(begin, end):
+    """A window from so many hours after now to so many."""
+    return "-".join(time.strftime("%H:%M", time.localtime(time.time() + h * 3600)) for h in (begin, end))
+
+
+def test_by_the_clock():
+    kvd = Kvd(segment_size="1M", compact_garbage_ratio="30", compact_min_garbage="1M", compact_rate="0", compact_window=hours(2, 3)).start()
+    c = kvd.client()
+    rewrite(c)
+    began = stats(c)["uptime_seconds"]
+    ok(poll(lambda: stats(c)["uptime_seconds"] >= began + 3) and stats(c)["merges"] == 0, "outside of compact-window nothing begins by itself")
+    c.must("CONFIG", "SET", "compact-window", hours(-1, 1))
+    ok(poll(lambda: stats(c)["merges"] > 0), "inside of it merges do")
+    c.must("CONFIG", "SET", "compact-garbage-ratio", "0")
+    poll(lambda: stats(c)["merging"] == 0)
+    before = stats(c)["merges"]
+    rewrite(c)
+    c.must("CONFIG", "SET", "compact-interval", "1s")
+    ok(poll(lambda: stats(c)["merges"] > before), "with compact-interval a compaction comes by time")
+
+
 def test_names():
     kvd = Kvd(segment_size="1M", compact_garbage_ratio="0").start()
     c = kvd.client()
@@ -125,4 +146,4 @@ def test_killed_in_the_middle():
     is_(bad, [], "kill -9 during %d compactions: the data is the same, and no file is left over" % rounds)
 
 
-run(test_by_hand, test_by_itself, test_names, test_stopped_in_the_middle, test_killed_in_the_middle)
+run(test_by_hand, test_by_itself, test_by_the_clock, test_names, test_stopped_in_the_middle, test_killed_in_the_middle)
