@@ -5,6 +5,7 @@ The disk slow, failing and full, by strace: a reply means synced; nobody is show
 is acknowledged that is not on disk; reads go on; out of space heals.
 """
 import re
+import subprocess
 import threading
 import time
 
@@ -280,6 +281,12 @@ def fails_for_ever(error):
         ok(reply == b"1" or isinstance(reply, Error), f"{error}: the unsynced value is not shown",
             repr(reply))
         ok(kvd.alive, f"{error}: it does not exit")
+    reason = "sync of 0000000001.seg failed"
+    health = subprocess.run([os.path.join(TOP, "kvctl"), "--socket", kvd.socket, "health"], capture_output=True, timeout=30 * PATIENCE)
+    ok(health.returncode == 1 and reason in health.stdout.decode(), f"{error}: kvctl health fails with the reason", str(health))
+    ok(f"kvd_problem:{reason}" in y("INFO", "kvd").decode(), f"{error}: INFO has it")
+    ok(poll(lambda: any(n.startswith("STATUS=") and reason in n for n in kvd.take_notes())), f"{error}: so has systemctl status", str(kvd.notes))
+    ok(f"error: writes are refused: {reason}" in kvd.log, f"{error}: and the journal", kvd.log)
     code, _ = kvd.stop()
     ok(code is not None and code >= 0, f"{error}: it stops when told (exit code {code})")
     kvd.start()
@@ -429,6 +436,19 @@ def test_room_for_root():
     kvd.kill9()
 
 
+def test_room_by_expiry():
+    """Nobody deletes anything; and merges do not wait for the hours that are set for them."""
+    later = "-".join(time.strftime("%H:%M", time.localtime(time.time() + h * 3600)) for h in (2, 3))
+    kvd = Kvd(segment_size="1M", compact_window=later).start_on_disk_of("24m")
+    c = kvd.client(timeout=10)
+    value = rng("expiry").randbytes(100000)
+    end = int(time.time() * 1000) + 2000
+    replies = c.pipeline(*(("SET", f"fill{n}", value, "PXAT", end) for n in range(300)))
+    ok(any(refused(r) for r in replies), "a disk is full of keys that expire")
+    ok(poll(lambda: c("SET", "again", value) == OK, 20, 0.05), "which makes room when they have expired", kvd.log)
+    ok(poll(lambda: c("DBSIZE") == 1, 20), "until only what was written since is there", kvd.log)
+
+
 def test_room_by_flush():
     kvd = Kvd(segment_size="1M").start_on_disk_of("24m")
     c = kvd.client(timeout=10)
@@ -444,4 +464,4 @@ run(test_reply_after_sync, test_group_commit, test_nobody_sees_unsynced, test_no
     test_reads_beside_a_backlog,
     test_other_modes_do_not_wait, test_sync_eio, test_sync_fails_once, test_write_enospc,
     test_short_and_failing_writes,
-    test_full_disk, test_room_by_deleting, test_room_for_root, test_room_by_flush)
+    test_full_disk, test_room_by_deleting, test_room_for_root, test_room_by_expiry, test_room_by_flush)
