@@ -117,14 +117,20 @@ static void print_saved(struct kvctl *k, const redisReply *r)
 
 int verb_compact(struct kvctl *k, const struct args *a)
 {
-	struct slice argv[3] = { SLICE("KVD.COMPACT") };
+	static const struct {
+		const char *option, *word;
+	} words[] = { { "wait", "SYNC" }, { "force", "FORCE" }, { "pause", "PAUSE" }, { "resume", "RESUME" } };
+	struct slice argv[5] = { SLICE("KVD.COMPACT") };
 	size_t n = 1;
 	redisReply *r;
 
-	if (args_option(a, "wait", NULL))
-		argv[n++] = SLICE("SYNC");
-	if (args_option(a, "force", NULL))
-		argv[n++] = SLICE("FORCE");
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (!args_option(a, words[i].option, NULL))
+			continue;
+		if (i >= 2 && n > 1)
+			return refuse(k, KVCTL_USAGE, "--%s stands alone", words[i].option);
+		argv[n++] = slice_str(words[i].word);
+	}
 	enum kvctl_exit code = connect_ask(k, argv, n, &r);
 	if (code)
 		return code;

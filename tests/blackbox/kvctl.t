@@ -397,6 +397,11 @@ def test_quiet():
     is_(on_terminal("compact", "-q"), (0, b""), "compact -q on a terminal")
     check(["compact", "-w", "-q"], 0, b"", "and until it is done")
     is_(on_terminal("compact"), (0, b"OK\n"), "without it says OK")
+    for option, paused in ("--pause", 1), ("--resume", 0):
+        check(["compact", option], 0, b"", f"compact {option}")
+        flat = c.must("KVD.STATS")
+        is_(flat[flat.index(b"compact_paused") + 1], paused, "is what the daemon does")
+    check(["compact", "--wait", "--pause"], 2, b"", "both at once", "--pause stands alone")
     for args, out in ((["get", "a"], b"1"), (["list"], b"a\n"), (["count"], b"1\n"), (["ttl", "a"], b"none\n"),
         (["incr", "n"], b"1\n"), (["decr", "n", "0.5"], b"0.5\n")):
         check(["-q", *args], 0, out, f"{args[0]} -q prints what was asked for")
