@@ -237,6 +237,7 @@ int recover_open(struct store *s, struct error *e)
 	if (r == 0)
 		store_tell(s, (struct store_event){ .kind = STORE_EVENT_RECOVERED, .records = s->recovered_records, .bytes = s->recovered_bytes },
 			"%s: %" PRIu64 " record%s of %" PRIu64 " bytes replayed in %" PRIu64 " ms%s", s->options.path, s->recovered_records,
-			num_plural(s->recovered_records), s->recovered_bytes, s->recovery_us / 1000, s->checkpoint.loaded ? ", from a checkpoint on" : "");
+			num_plural(s->recovered_records), s->recovered_bytes, s->recovery_us / 1000,
+			s->checkpoint.loaded ? ", from a checkpoint on" : s->recovered_bytes ? ", without a checkpoint" : "");
 	return r;
 }

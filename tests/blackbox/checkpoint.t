@@ -94,6 +94,7 @@ def test_damaged():
         c = kvd.client()
         is_((stats(c)["recovered_from_checkpoint"], wrong(c)), (0, []), f"{what} at {at}: not used, and everything is there")
         ok(("CHECKPOINT: not used" in kvd.log[before:]) == (bad is not None), "which the journal says once", kvd.log[before:])
+        ok("replayed" in kvd.log[before:] and ", without a checkpoint\n" in kvd.log[before:], "and that the start was one without", kvd.log[before:])
         kvd.stop()
         ok(os.path.exists(path(kvd)), "a stop leaves a good one")
         if n % 2:
