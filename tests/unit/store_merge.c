@@ -137,6 +137,37 @@ static void begin_tombstone(struct fx *f)
 	store_set_compaction(f->store, &(struct store_compaction){ .garbage_ratio = 20, .min_garbage = 1 });
 }
 
+static uint64_t count_tombstone_bytes(struct fx *f)
+{
+	struct store_segment *list;
+	uint64_t bytes = 0;
+	long n = store_segments(f->store, &list);
+
+	for (long i = 0; i < n; i++)
+		bytes += list[i].tombstone_bytes;
+	free(list);
+	return bytes;
+}
+
+/* Tombstones that a merge had to keep are no reason to merge their segment once more; when there are many the log is gone over from its old end. */
+static void test_tombstones_by_themselves(void)
+{
+	struct fx f;
+
+	begin_tombstone(&f);
+	store_compact_tick(f.store);
+	ok(FX_UNTIL(&f, is_idle(&f)) && count_tombstone_bytes(&f) == 2 * 40, "a merge keeps two tombstones");
+	store_set_compaction(f.store, &(struct store_compaction){ .max_garbage = 2 * 40 + 1 });
+	store_compact_tick(f.store);
+	ok(is_idle(&f), "they are fewer than there may be");
+	store_set_compaction(f.store, &(struct store_compaction){ .max_garbage = 2 * 40 });
+	store_compact_tick(f.store);
+	ok(FX_UNTIL(&f, is_idle(&f)) && count_tombstone_bytes(&f) == 0 && stats_of(&f).garbage_bytes == 0, "when they are as many, they go");
+	reopen(&f, true);
+	is_str(fx_get(&f, "k"), "(absent)", "and the deleted key does not come back");
+	fx_done(&f);
+}
+
 static void test_tombstones(void)
 {
 	struct fx f;
@@ -885,6 +916,7 @@ int main(void)
 	test_rewrites_shrink();
 	test_many_outputs();
 	test_tombstones();
+	test_tombstones_by_themselves();
 	test_tombstone_below_younger();
 	test_tombstone_merged_twice();
 	test_flush_and_swap();
