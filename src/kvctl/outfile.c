@@ -27,6 +27,17 @@ static void remove_and_pass(int number)
 	errno = error;
 }
 
+static sigset_t hold_signals(void)
+{
+	sigset_t held, before;
+
+	sigemptyset(&held);
+	for (size_t i = 0; i < OUTFILE_SIGNALS; i++)
+		sigaddset(&held, ends[i]);
+	sigprocmask(SIG_BLOCK, &held, &before);
+	return before;
+}
+
 static void watch_signals(struct outfile *o)
 {
 	struct sigaction action = { .sa_handler = remove_and_pass };
@@ -66,6 +77,22 @@ static int copy_owner(int fd, const struct stat *old)
 	return fchmod(fd, old->st_mode & 0777);
 }
 
+/* A signal that comes before it is watched for waits. */
+static int make_temporary(struct outfile *o)
+{
+	sigset_t before = hold_signals();
+	snprintf(o->temporary, sizeof(o->temporary), "%s.XXXXXX", o->target);
+	int fd = mkostemp(o->temporary, O_CLOEXEC), error = errno;
+
+	if (fd >= 0)
+		watch_signals(o);
+	else
+		*o->temporary = 0;
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	errno = error;
+	return fd;
+}
+
 /* old: what has the name now; NULL: nothing. */
 static int open_beside(struct outfile *o, const struct stat *old)
 {
@@ -73,42 +100,37 @@ static int open_beside(struct outfile *o, const struct stat *old)
 		memcpy(o->target, o->name, sizeof(o->target));
 	else if (!realpath(o->name, o->target))
 		return -1;
-	snprintf(o->temporary, sizeof(o->temporary), "%s.XXXXXX", o->target);
-	int fd = mkostemp(o->temporary, O_CLOEXEC);
-	if (fd < 0) {
-		*o->temporary = 0;
-		/* Where one can be written, but none can be made. */
-		return old && (errno == EACCES || errno == EPERM) ? open_in_place(o) : -1;
-	}
-	if (old && copy_owner(fd, old) != 0) {
-		unlink(o->temporary);
+	int fd = make_temporary(o);
+	/* Where one can be written, but none can be made. */
+	if (fd < 0 && old && (errno == EACCES || errno == EPERM))
+		return open_in_place(o);
+	if (fd >= 0 && old && copy_owner(fd, old) != 0) {
 		close(fd);
 		return -1;
 	}
 	return fd;
 }
 
-enum kvctl_exit outfile_open(struct kvctl *k, struct outfile *o, struct slice name)
+static int open_any(struct outfile *o)
 {
 	struct stat old;
-	int fd;
 
+	if (stat(o->name, &old) != 0)
+		return errno == ENOENT && o->name[strlen(o->name) - 1] != '/' ? open_beside(o, NULL) : open_in_place(o);
+	return S_ISREG(old.st_mode) && access(o->name, W_OK) == 0 ? open_beside(o, &old) : open_in_place(o);
+}
+
+enum kvctl_exit outfile_open(struct kvctl *k, struct outfile *o, struct slice name)
+{
 	if (name.len >= sizeof(o->name) || memchr(name.ptr, 0, name.len))
 		return refuse(k, KVCTL_USAGE, "\"%.*s\" is no name of a file", (int)name.len, name.ptr);
 	memcpy(o->name, name.ptr, name.len);
 	o->name[name.len] = 0;
 	*o->temporary = 0;
-	if (stat(o->name, &old) != 0)
-		fd = errno == ENOENT && name.ptr[name.len - 1] != '/' ? open_beside(o, NULL) : open_in_place(o);
-	else if (S_ISREG(old.st_mode) && access(o->name, W_OK) == 0)
-		fd = open_beside(o, &old);
-	else
-		fd = open_in_place(o);
+	int fd = open_any(o);
 	if (fd < 0)
-		return fail(k, o, errno);
+		return outfile_close(k, o, fail(k, o, errno));
 	o->file = fdopen(fd, "w");
-	if (*o->temporary)
-		watch_signals(o);
 	if (o->file)
 		return KVCTL_DONE;
 	close(fd);

@@ -241,11 +241,11 @@ def test_export_over_a_file():
     p = subprocess.run([KVCTL, "export", link], env=ENV, capture_output=True, text=True, preexec_fn=small_files)
     ok(p.returncode == 1 and f"cannot write {link}: File too large" in p.stderr, "an export that does not fit", p.returncode, p.stderr)
     kept("leaves the file as it was")
-    for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) * 3:
         kvd.process.send_signal(signal.SIGSTOP)
         p = subprocess.Popen([KVCTL, "export", path], env=ENV, stderr=subprocess.DEVNULL,
             preexec_fn=lambda number=number: signal.signal(number, signal.SIG_DFL))
-        begun = poll(lambda: len(os.listdir(folder)) == 3, 20)
+        begun = poll(lambda: len(os.listdir(folder)) == 3, 20, 0)
         p.send_signal(number)
         ended = p.wait(20 * PATIENCE)
         kvd.process.send_signal(signal.SIGCONT)
