@@ -320,6 +320,13 @@ static void test_no_block(void)
 	fx_done(&f);
 }
 
+static bool has_looked(const struct fx *f)
+{
+	for (struct timespec begun = fx_now(); !reserve_looked(&f->store->reserve) && fx_now().tv_sec - begun.tv_sec < FX_DEADLINE_S;)
+		sched_yield(); /* without a poll, which would go on */
+	return reserve_looked(&f->store->reserve);
+}
+
 /* A merge that has no room is not begun, and says why. */
 static void test_no_room(void)
 {
@@ -337,6 +344,20 @@ static void test_no_room(void)
 	is_int(stats_of(&f).compact_result, -ENOSPC, "as there is not");
 	ok(strstr(store_compact_problem(f.store), "bytes have to be copied, and there is room for 0"), "which it says (%s)", store_compact_problem(f.store));
 	ok(fx_count(&f, STORE_EVENT_MERGE_FAILED, &told) == 1 && strstr(told->text, "have to be copied"), "and tells");
+	is_int(stats_of(&f).merge_bytes_written, 0, "nothing is written");
+	fx_done(&f);
+
+	init(&f, 18, 0);
+	for (unsigned i = 0; i < 30; i++)
+		put(&f, i);
+	delete(&f, 0);
+	store_seal(f.store, &ticket);
+	fx_wait(&f);
+	is_int(store_compact(f.store, 0, &ticket), 0, "a compaction is to begin");
+	ok(has_looked(&f), "the room for it is known");
+	simdisk_set_free(f.disk, 1 << 20);
+	ok(FX_UNTIL(&f, is_idle(&f)), "and others take it");
+	is_int(stats_of(&f).compact_result, -ENOSPC, "it ends");
 	is_int(stats_of(&f).merge_bytes_written, 0, "nothing is written");
 	fx_done(&f);
 
@@ -485,17 +506,53 @@ static void test_by_hand_unsealed(void)
 	fx_done(&f);
 }
 
+static _Atomic unsigned looks;
+
+static int count_looks(struct io *io, int dir, uint64_t *ret)
+{
+	atomic_fetch_add(&looks, 1);
+	return true_free_space(io, dir, ret);
+}
+
+/* Space that comes back while a merge may need the reserve is not for others. */
+static void test_lent(void)
+{
+	struct fx f;
+
+	fx_init(&f, simdisk_new(17));
+	simdisk_set_capacity(f.disk, 8 << 20);
+	true_free_space = simdisk_io(f.disk)->free_space;
+	simdisk_io(f.disk)->free_space = count_looks;
+	fx_must_open(&f);
+	store_set_compaction(f.store, &(struct store_compaction){ 0 });
+	fill(&f);
+	ok(store_is_full(f.store), "the disk is full");
+	reserve_lend(f.store, 4 << 20, true);
+	simdisk_set_capacity(f.disk, 11 << 20);
+	atomic_store(&looks, 0);
+	ok(FX_UNTIL(&f, atomic_load(&looks) > 1) && store_is_full(f.store), "3 MiB of which 4 are lent are none");
+	reserve_take_back(f.store);
+	ok(FX_UNTIL(&f, !store_is_full(f.store)), "until they are taken back");
+	fx_done(&f);
+}
+
+/* Tombstones are as long as their keys. */
+static void name_long_key(char out[241], unsigned i)
+{
+	snprintf(out, 241, "%0240u", i);
+}
+
 /* More deletions than the blocks ahead of the records take. */
 static void test_many_deletes(void)
 {
 	struct fx f;
-	unsigned n = 0, deleted = 0;
-	char key[20];
+	unsigned n, deleted = 0, refused = 0;
+	char key[241];
 
 	init(&f, 8, 16 << 20);
 	store_set_compaction(f.store, &(struct store_compaction){ 0 });
-	for (; n < 9000; n++) {
-		name_key(key, n);
+	for (n = 0; n < 8000; n++) {
+		name_long_key(key, n);
 		if (fx_put_size(&f, key, 's', 500))
 			break;
 	}
@@ -503,11 +560,18 @@ static void test_many_deletes(void)
 	for (unsigned i = n; put(&f, i) == 0; i++)
 		;
 	ok(store_is_full(f.store), "the disk is full");
+	simdisk_set_capacity(f.disk, simdisk_used(f.disk)); /* not one block is free */
 	uint64_t before = reserve_of(&f);
-	for (unsigned i = 0; i < n; i++)
-		deleted += FX_UNTIL(&f, delete(&f, i) == 0 || reserve_of(&f) < RESERVE_LEAST);
-	ok(deleted == n || reserve_of(&f) < before, "deletions go on from the reserve (%u of %u)", deleted, n);
-	ok(reserve_of(&f) >= RESERVE_LEAST / 2, "of which enough stays for merges (%" PRIu64 ")", reserve_of(&f));
+	for (unsigned i = 0; i < n && refused < 3; i++) {
+		name_long_key(key, i);
+		bool taken = fx_delete(&f, key) == 0 && fx_wait(&f) == 0;
+		deleted += taken;
+		refused += !taken;
+		store_poll(f.store);
+	}
+	ok(before > 2 * RESERVE_LEAST && deleted * UINT64_C(240) + RESERVE_LEAST > before, "deletions go on from the reserve (%u, which had %" PRIu64 " bytes)",
+		deleted, before);
+	ok(FX_UNTIL(&f, reserve_of(&f) >= RESERVE_LEAST / 2), "and enough of the reserve stays for merges (%" PRIu64 ")", reserve_of(&f));
 	store_set_compaction(f.store, &(struct store_compaction){ .garbage_ratio = 100 });
 	ok(FX_UNTIL(&f, tick(&f) && !store_is_full(f.store)), "and these bring it back");
 	fx_done(&f);
@@ -531,6 +595,7 @@ int main(void)
 	test_small_disk();
 	test_by_hand_first();
 	test_by_hand_unsealed();
+	test_lent();
 	test_many_deletes();
 	return done();
 }
