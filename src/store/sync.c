@@ -337,6 +337,12 @@ static int write_some(struct store *s, uint64_t submitted)
 }
 
 /* Fills the file with zeros from *at up to end; *at is how far it came. */
+/* Where in its file the next record goes. */
+static uint64_t find_end(const struct sync *y)
+{
+	return segment_offset(y->segment, atomic_load_explicit(&y->written, memory_order_relaxed));
+}
+
 static int write_zeros(struct store *s, uint64_t *at, uint64_t end)
 {
 	while (*at < end) {
@@ -357,7 +363,7 @@ static int write_zeros(struct store *s, uint64_t *at, uint64_t end)
 static int clean_up(struct store *s, bool stop)
 {
 	struct sync *y = &s->sync;
-	uint64_t start = segment_offset(y->segment, atomic_load_explicit(&y->written, memory_order_relaxed)), offset = start;
+	uint64_t start = find_end(y), offset = start;
 	uint64_t end = y->garbage_end < y->allocated ? y->garbage_end : y->allocated;
 	int r = 0;
 
@@ -386,8 +392,7 @@ static int clean_up(struct store *s, bool stop)
 static int allocate_ahead(struct store *s, uint64_t bytes)
 {
 	struct sync *y = &s->sync;
-	uint64_t offset = segment_offset(y->segment, atomic_load_explicit(&y->written, memory_order_relaxed));
-	uint64_t limit = reserve_segment_size(s) + SEGMENT_RESERVE, end = offset + bytes;
+	uint64_t offset = find_end(y), limit = reserve_segment_size(s) + SEGMENT_RESERVE, end = offset + bytes;
 
 	if (end > limit)
 		end = limit > offset + SEGMENT_RESERVE ? limit : offset + SEGMENT_RESERVE;
@@ -400,9 +405,8 @@ static int allocate_ahead(struct store *s, uint64_t bytes)
 static void feed_deletes(struct store *s)
 {
 	struct sync *y = &s->sync;
-	uint64_t offset = segment_offset(y->segment, atomic_load_explicit(&y->written, memory_order_relaxed));
 
-	if (y->allocated >= offset + SEGMENT_RESERVE || atomic_load(&s->reserve.size) < RESERVE_LEAST || !reserve_give(s))
+	if (y->allocated >= find_end(y) + SEGMENT_RESERVE || atomic_load(&s->reserve.size) < RESERVE_LEAST || !reserve_give(s))
 		return;
 	allocate_ahead(s, SEGMENT_RESERVE);
 	reserve_fill(s, y->allocated, 0);
@@ -412,9 +416,9 @@ static void feed_deletes(struct store *s)
 static bool has_room(struct store *s, uint64_t bytes)
 {
 	struct sync *y = &s->sync;
-	uint64_t offset = segment_offset(y->segment, atomic_load_explicit(&y->written, memory_order_relaxed)), room;
+	uint64_t room;
 
-	return s->io->free_space(s->io, s->dir, &room) || room + (y->allocated - offset) >= bytes;
+	return s->io->free_space(s->io, s->dir, &room) || room + (y->allocated - find_end(y)) >= bytes;
 }
 
 /* It is back when there are blocks for the next writes and a reserve again, beside what a merge may still need. */
