@@ -8,9 +8,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/io.h"
 #include "base/num.h"
 #include "base/owner.h"
 #include "kvctl/output.h"
@@ -265,13 +265,11 @@ static int write_out(void *arg, const void *data, size_t len)
 /* Into a file: is there room for it? Elsewhere nobody can say. */
 static enum kvctl_exit check_room(struct kvctl *k, uint64_t need)
 {
-	struct statvfs v;
+	uint64_t free_bytes;
 	struct stat st;
 
-	if (fstat(STDOUT_FILENO, &st) < 0 || !S_ISREG(st.st_mode) || fstatvfs(STDOUT_FILENO, &v) < 0)
-		return KVCTL_DONE;
-	uint64_t free_bytes = (uint64_t)v.f_bavail * v.f_frsize;
-	if (free_bytes >= need)
+	if (fstat(STDOUT_FILENO, &st) < 0 || !S_ISREG(st.st_mode) || io_system.free_space(&io_system, STDOUT_FILENO, &free_bytes) < 0 ||
+		free_bytes >= need)
 		return KVCTL_DONE;
 	return refuse(k, KVCTL_REFUSED, "the archive has %" PRIu64 " bytes, %" PRIu64 " are free where it is to go", need, free_bytes);
 }
