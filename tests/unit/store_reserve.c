@@ -407,13 +407,26 @@ static void test_growth(void)
 
 static int (*true_free_space)(struct io *io, int dir, uint64_t *ret);
 static _Atomic uint64_t boasted;
+static _Atomic unsigned looks;
 
-static int boast(struct io *io, int dir, uint64_t *ret)
+static int look_and_boast(struct io *io, int dir, uint64_t *ret)
 {
 	int r = true_free_space(io, dir, ret);
 
+	atomic_fetch_add(&looks, 1);
 	*ret += atomic_load(&boasted);
 	return r;
+}
+
+/* A store whose looks at the free space are counted, and may be told of more than there is. */
+static void init_watched(struct fx *f, uint64_t seed, uint64_t capacity, unsigned ratio)
+{
+	fx_init(f, simdisk_new(seed));
+	simdisk_set_capacity(f->disk, capacity);
+	true_free_space = simdisk_io(f->disk)->free_space;
+	simdisk_io(f->disk)->free_space = look_and_boast;
+	fx_must_open(f);
+	store_set_compaction(f->store, &(struct store_compaction){ .garbage_ratio = ratio });
 }
 
 /* The file system tells of more space than it gives: a quota, or blocks it needs itself. */
@@ -421,12 +434,7 @@ static void test_inexact(void)
 {
 	struct fx f;
 
-	fx_init(&f, simdisk_new(16));
-	simdisk_set_capacity(f.disk, 24 << 20);
-	true_free_space = simdisk_io(f.disk)->free_space;
-	simdisk_io(f.disk)->free_space = boast;
-	fx_must_open(&f);
-	store_set_compaction(f.store, &(struct store_compaction){ .garbage_ratio = 100 });
+	init_watched(&f, 16, 24 << 20, 100);
 	unsigned n = fill(&f);
 	atomic_store(&boasted, 300000);
 	for (unsigned i = 0; i < n; i += 2)
@@ -506,25 +514,12 @@ static void test_by_hand_unsealed(void)
 	fx_done(&f);
 }
 
-static _Atomic unsigned looks;
-
-static int count_looks(struct io *io, int dir, uint64_t *ret)
-{
-	atomic_fetch_add(&looks, 1);
-	return true_free_space(io, dir, ret);
-}
-
 /* Space that comes back while a merge may need the reserve is not for others. */
 static void test_lent(void)
 {
 	struct fx f;
 
-	fx_init(&f, simdisk_new(17));
-	simdisk_set_capacity(f.disk, 8 << 20);
-	true_free_space = simdisk_io(f.disk)->free_space;
-	simdisk_io(f.disk)->free_space = count_looks;
-	fx_must_open(&f);
-	store_set_compaction(f.store, &(struct store_compaction){ 0 });
+	init_watched(&f, 17, 8 << 20, 0);
 	fill(&f);
 	ok(store_is_full(f.store), "the disk is full");
 	reserve_lend(f.store, 4 << 20, true);
