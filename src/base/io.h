@@ -40,7 +40,7 @@ struct io {
 	int (*list)(struct io *io, int dir, int (*each)(void *arg, const char *name), void *arg);
 	/* Takes an exclusive lock for the life of the handle: 0, or -EWOULDBLOCK when somebody else holds it. */
 	int (*lock)(struct io *io, int fd);
-	/* Bytes a user without privileges can still write on the file system of this directory. */
+	/* Bytes this process can still write on the file system of this directory or file; root may have more than others. */
 	int (*free_space)(struct io *io, int dir, uint64_t *ret);
 	/* rename between two directories of one file system. */
 	int (*move)(struct io *io, int from_dir, const char *from, int to_dir, const char *to);
